@@ -1,8 +1,8 @@
 r"""The :math:`2^n` subsets of ``n`` input variables: masks, orders and transforms.
 
-A subset :math:`T \subseteq N = \{0, …, n-1\}` is the integer whose **bit** ``i`` **is set when variable** ``i`` **is
-present** (unmasked). Index ``0`` is the input with every variable masked, index ``2**n - 1`` the input with none masked.
-This is the only place where the convention is defined; everything else in the package follows it.
+A subset :math:`T \subseteq N = \{0, …, n-1\}` is the integer whose **bit** ``i`` **is set when variable** ``i``
+**is present** (unmasked). Index ``0`` is the input with every variable masked, index ``2**n - 1`` the input with none
+masked. This is the only place where the convention is defined; everything else in the package follows it.
 
 Every transform here is a Kronecker power of one 2×2 matrix. It is applied to the last axis of a batched tensor on any
 device, never as a :math:`2^n \times 2^n` matrix. Two equal algorithms do the work: a butterfly over the ``n`` bits,
@@ -38,8 +38,8 @@ MAX_VARIABLES = 20
 _LARGEST_DENSE_FACTOR = 5
 """Up to this many bits a side (n ≤ 10) two dense factors beat the butterfly at every batch size."""
 
-_MOEBIUS = ((1.0, 0.0), (-1.0, 1.0))
-_ZETA = ((1.0, 0.0), (1.0, 1.0))
+_MOEBIUS = ((1, 0), (-1, 1))
+_ZETA = ((1, 0), (1, 1))
 
 
 def check_n_variables(n_variables: int) -> int:
@@ -175,7 +175,7 @@ def or_interactions(values: Tensor) -> Tensor:
 
     .. math:: I^{OR}_S = -\sum_{T \subseteq S} (-1)^{|S|-|T|} v(x_{N \setminus T}), \qquad S \neq \varnothing
 
-    An OR interaction is an AND interaction with *present* and *absent* exchanged; exchanging them reverses the last axis.
+    An OR interaction is an AND interaction with *present* and *absent* exchanged, which reverses the last axis.
 
     Args:
         values: network outputs ``(..., 2**n)`` on all masked samples.
@@ -188,7 +188,7 @@ def or_interactions(values: Tensor) -> Tensor:
         >>> or_interactions(torch.tensor([0.0, 1.0, 1.0, 1.0])).tolist()
         [0.0, 0.0, 0.0, 1.0]
     """
-    return _without_bias(-moebius(values.flip(-1)))
+    return _without_bias(0.0 - moebius(values.flip(-1)))  # an effect of zero is 0.0, not -0.0
 
 
 def values_from_and(and_: Tensor, *, dtype: torch.dtype | None = torch.float64) -> Tensor:
@@ -203,6 +203,7 @@ def values_from_and(and_: Tensor, *, dtype: torch.dtype | None = torch.float64) 
         >>> values_from_and(torch.tensor([0.0, 2.0, 3.0, 4.0])).tolist()
         [0.0, 2.0, 3.0, 9.0]
     """
+    variable_count(and_)
     return zeta(_without_bias(and_.clone()), dtype=dtype)
 
 
@@ -247,7 +248,7 @@ def _without_bias(x: Tensor) -> Tensor:
     return x
 
 
-def _kronecker_power(base: tuple[tuple[float, float], tuple[float, float]], x: Tensor, dtype: torch.dtype | None) -> Tensor:
+def _kronecker_power(base: tuple[tuple[int, int], tuple[int, int]], x: Tensor, dtype: torch.dtype | None) -> Tensor:
     """Apply ``base ⊗ … ⊗ base`` to the last axis of ``x``."""
     n_variables = variable_count(x)
     x = x.to(dtype or x.dtype)
@@ -260,18 +261,18 @@ def _kronecker_power(base: tuple[tuple[float, float], tuple[float, float]], x: T
     return (high @ (grid @ low.T)).reshape(x.shape)
 
 
-def _butterfly(base: tuple[tuple[float, float], tuple[float, float]], x: Tensor, n_variables: int) -> Tensor:
+def _butterfly(base: tuple[tuple[int, int], tuple[int, int]], x: Tensor, n_variables: int) -> Tensor:
     """One pass over the data for each bit. Every base here is lower triangular with a unit diagonal."""
     factor = base[1][0]
     result = x.clone(memory_format=torch.contiguous_format)
     for bit in range(n_variables):
-        pairs = result.view(*x.shape[:-1], -1, 2, 1 << bit)
+        pairs = result.view(*x.shape[:-1], 1 << (n_variables - bit - 1), 2, 1 << bit)
         pairs[..., 1, :] += factor * pairs[..., 0, :]
     return result
 
 
 @lru_cache(maxsize=64)
-def _dense_power(base: tuple[tuple[float, float], tuple[float, float]], n_bits: int, dtype: torch.dtype, device: str) -> Tensor:
+def _dense_power(base: tuple[tuple[int, int], tuple[int, int]], n_bits: int, dtype: torch.dtype, device: str) -> Tensor:
     # A tensor born in inference mode could not be used in a later backward pass, and the cache outlives the mode.
     with torch.inference_mode(mode=False), torch.no_grad():
         factor = torch.tensor(base, dtype=dtype, device=device)

@@ -1,0 +1,105 @@
+"""What the monitor has measured so far, as plain data: one record an epoch."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lightning_interactions.files import write_whole
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterable, Iterator
+
+__all__ = ["History"]
+
+_SCHEMA = 1
+
+
+class History:
+    """Records of measurements, at most one an epoch, in the order of the epochs.
+
+    A record is a flat dictionary of numbers, strings and lists of numbers with the key ``"epoch"``: the number of
+    completed training epochs, 0 for the untrained network.
+
+    Example:
+        >>> history = History()
+        >>> history.add({"epoch": 10, "mean_order": 2.1})
+        >>> history.add({"epoch": 0, "mean_order": 3.6})
+        >>> history.column("mean_order")
+        [3.6, 2.1]
+    """
+
+    def __init__(self, records: Iterable[dict[str, Any]] = ()) -> None:
+        self._records: dict[int, dict[str, Any]] = {}
+        for record in records:
+            self.add(record)
+
+    def add(self, record: dict[str, Any]) -> None:
+        """Keep a record; one of the same epoch is replaced, because a resumed training may measure an epoch again."""
+        self._records[record["epoch"]] = dict(record)
+        self._records = dict(sorted(self._records.items()))
+
+    def column(self, key: str) -> list[Any]:
+        """The values of one key, epoch by epoch; NaN where a record lacks it."""
+        return [record.get(key, math.nan) for record in self]
+
+    @property
+    def epochs(self) -> list[int]:
+        """The measured epochs, ascending."""
+        return list(self._records)
+
+    def __getitem__(self, epoch: int) -> dict[str, Any]:
+        return self._records[epoch]
+
+    def __contains__(self, epoch: int) -> bool:
+        return epoch in self._records
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        return iter(self._records.values())
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a JSON file, whole or not at all; what is not finite becomes ``null``."""
+        content = {"schema": _SCHEMA, "records": [_without_nan(record) for record in self]}
+        with write_whole(path) as file:
+            file.write(json.dumps(content, indent=1, allow_nan=False).encode())
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> History:
+        """Read a file that :meth:`save` wrote.
+
+        Raises:
+            FileNotFoundError: if there is no such file.
+            ValueError: if it is damaged, foreign, or written by a newer version.
+        """
+        try:
+            content = json.loads(Path(path).read_text())
+            if content["schema"] > _SCHEMA:
+                msg = f"it has schema {content['schema']}, this version reads up to {_SCHEMA}"
+                raise ValueError(msg)  # noqa: TRY301
+            return cls(_with_nan(record) for record in content["records"])
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            msg = f"'{path}' is no readable history of an InteractionMonitor: {error}."
+            raise ValueError(msg) from error
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_without_nan(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _with_nan(record: dict[str, Any]) -> dict[str, Any]:
+    return {
+        key: [math.nan if entry is None else entry for entry in value]
+        if isinstance(value, list)
+        else (math.nan if value is None else value)
+        for key, value in record.items()
+    }

@@ -1,0 +1,66 @@
+"""The gap between held-out and training loss, measured on two fixed sets of samples in evaluation mode."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+from torch.nn import functional
+
+from lightning_interactions.masking.batches import batch_size, to_device
+from lightning_interactions.masking.forward import Forward, call_network, device_of
+from lightning_interactions.masking.observe import observing
+from lightning_interactions.masking.outputs import logits_of
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from lightning_interactions.callback.samples import Samples
+
+__all__ = ["Loss", "classification_loss", "mean_loss"]
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+"""``(logits, targets) -> scalar``: the mean over the samples."""
+
+
+def classification_loss(logits: Tensor, targets: Tensor) -> Tensor:
+    """Cross-entropy in nats; binary cross-entropy for a head with one logit.
+
+    Args:
+        logits: ``(B, K)``, ``(B, 1)`` or ``(B,)``.
+        targets: true classes ``(B,)``.
+
+    Example:
+        >>> import torch
+        >>> classification_loss(torch.zeros(2, 4), torch.tensor([0, 3])).item()  # log 4
+        1.3862943649291992
+    """
+    if logits.ndim == 1 or logits.shape[1] == 1:
+        return functional.binary_cross_entropy_with_logits(logits.flatten(), targets.flatten().to(logits.dtype))
+    return functional.cross_entropy(logits, targets.flatten().long())
+
+
+def mean_loss(
+    model: nn.Module, batches: list[Samples], loss: Loss = classification_loss, forward: Forward = call_network
+) -> float:
+    """The mean loss over stored samples, in evaluation mode; the network is left as it was found.
+
+    Args:
+        model: the network.
+        batches: the samples, batch by batch.
+        loss: mean loss of a batch.
+        forward: how to call the network.
+
+    Returns:
+        the loss in the unit of ``loss``; NaN without samples.
+    """
+    device = device_of(model)
+    total, count = 0.0, 0
+    with observing(model):
+        for batch in batches:
+            logits = logits_of(forward(model, to_device(batch.inputs, device))).float()
+            size = batch_size(batch.inputs)
+            total += loss(logits, batch.targets.to(device)).item() * size
+            count += size
+    return total / count if count else float("nan")

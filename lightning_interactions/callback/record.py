@@ -1,0 +1,75 @@
+"""From one measurement's interactions to a record of plain data, and from a record to logged scalars."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from lightning_interactions.distribution.strength import (
+    cancellation,
+    high_order_share,
+    mean_order,
+    order_strength,
+    salient_counts,
+)
+
+if TYPE_CHECKING:
+    from lightning_interactions.interactions import Interactions
+
+__all__ = ["PREFIX", "failed", "scalars", "summarize"]
+
+PREFIX = "interactions/"
+"""What every logged key starts with."""
+
+_PER_ORDER = ("positive", "negative", "normalized_positive", "normalized_negative", "cancellation")
+_NUMBERS = (
+    "mean_order",
+    "high_order_share",
+    "salient_count",
+    "l1",
+    "threshold",
+    "noise_bound",
+    "matching_error",
+    "solver_gap",
+    "n_samples",
+    "n_dropped",
+)
+_ALSO_LOGGED = ("train_loss", "held_out_loss", "loss_gap", "overfitting", "onset_epoch", "failures", "seconds")
+
+
+def summarize(interactions: Interactions) -> dict[str, Any]:
+    """What one set of interactions says, as plain data."""
+    positive, negative = order_strength(interactions)
+    normalized_positive, normalized_negative = order_strength(interactions, normalize=True)
+    return {
+        "n_variables": interactions.n_variables,
+        "positive": positive.tolist(),
+        "negative": negative.tolist(),
+        "normalized_positive": normalized_positive.tolist(),
+        "normalized_negative": normalized_negative.tolist(),
+        "cancellation": cancellation(positive, negative).tolist(),
+        "mean_order": mean_order(positive, negative),
+        "high_order_share": high_order_share(positive, negative),
+        "salient_count": salient_counts(interactions).double().mean().item(),
+        "l1": interactions.l1.mean().item(),
+        "threshold": interactions.threshold,
+        "noise_bound": interactions.noise_bound.mean().item(),
+        "matching_error": interactions.matching_error().max().item(),
+        "solver_gap": interactions.gap.max().item(),
+        "n_samples": len(interactions),
+        "n_dropped": len(interactions.provenance.get("dropped", [])),
+    }
+
+
+def failed(n_variables: int) -> dict[str, Any]:
+    """The same keys for a measurement that failed: NaN everywhere."""
+    per_order = {key: [math.nan] * n_variables for key in _PER_ORDER}
+    return {"n_variables": n_variables} | per_order | dict.fromkeys(_NUMBERS, math.nan) | {"n_samples": 0}
+
+
+def scalars(record: dict[str, Any]) -> dict[str, float]:
+    """The numbers of a record under the keys that are logged."""
+    logged = {key: float(record[key]) for key in (*_NUMBERS, *_ALSO_LOGGED)}
+    for key in _PER_ORDER:
+        logged |= {f"{key}/order_{order:02d}": value for order, value in enumerate(record[key], start=1)}
+    return {f"{PREFIX}{key}": value for key, value in logged.items()}

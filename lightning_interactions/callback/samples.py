@@ -1,0 +1,201 @@
+"""Take samples from the user's data loaders once, without disturbing the training that uses them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, DistributedSampler, IterableDataset
+
+from lightning_interactions.masking.batches import batch_size, join_rows, leaves, take_rows
+from lightning_interactions.masking.observe import random_state_kept
+
+__all__ = ["Accept", "Samples", "SplitBatch", "flatten_loaders", "split_batch", "take_samples"]
+
+SplitBatch = Callable[[Any], tuple[Any, Tensor]]
+"""``batch -> (inputs, targets)``."""
+
+Accept = Callable[[Any], list[bool]]
+"""Says of each sample of a batch of inputs whether it is wanted."""
+
+_TARGET_KEYS = ("labels", "label", "targets", "target", "y")
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Some samples: inputs as the network takes them, and true targets ``(samples,)``."""
+
+    inputs: Any
+    targets: Tensor
+
+    def __len__(self) -> int:
+        return batch_size(self.inputs)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Samples]) -> Samples:
+        """Several sets of samples as one; their inputs must have the same structure and shape."""
+        return cls(join_rows([part.inputs for part in parts]), torch.cat([part.targets for part in parts]))
+
+
+def split_batch(batch: Any) -> tuple[Any, Tensor]:
+    """Inputs and targets of a usual batch.
+
+    A tuple or list holds inputs first and targets second. In a mapping the targets are called ``labels``, ``label``,
+    ``targets``, ``target`` or ``y``; the other tensors are the inputs, on their own if there is one and it is not
+    ``input_ids``.
+
+    Raises:
+        TypeError: if the batch is neither.
+        ValueError: if it has no targets or no inputs.
+
+    Example:
+        >>> import torch
+        >>> split_batch({"image": torch.zeros(2, 3), "label": torch.tensor([0, 1])})[1].tolist()
+        [0, 1]
+    """
+    if isinstance(batch, Mapping):
+        return _split_mapping(batch)
+    if not isinstance(batch, (tuple, list)):
+        msg = (
+            f"A batch must be a tuple or list (inputs, targets, …) or a mapping, got a {type(batch).__name__}."
+            f" HINT: pass `split_batch=lambda batch: (inputs, targets)`."
+        )
+        raise TypeError(msg)
+    if len(batch) < 2 or not isinstance(batch[1], Tensor):  # noqa: PLR2004
+        msg = (
+            f"A batch must hold inputs and then a tensor of targets, got {[type(part).__name__ for part in batch]}."
+            f" HINT: pass `split_batch=lambda batch: (inputs, targets)`."
+        )
+        raise ValueError(msg)
+    return batch[0], batch[1]
+
+
+def flatten_loaders(loaders: Any) -> list[Any]:
+    """The data loaders in whatever a training was given: none, one, or a sequence or mapping of them."""
+    if loaders is None:
+        return []
+    if isinstance(loaders, Mapping):
+        return [loader for part in loaders.values() for loader in flatten_loaders(part)]
+    if isinstance(loaders, (list, tuple)):
+        return [loader for part in loaders for loader in flatten_loaders(part)]
+    return [loaders]
+
+
+def take_samples(
+    loaders: Sequence[Any], count: int, *, seed: int, accept: Accept | None = None, together: bool = False
+) -> tuple[list[Any], int]:
+    """Take the same ``count`` samples from data loaders each time, as batches that their own collation made.
+
+    Samples of indexable data sets are drawn at random (many data sets are sorted by class) from those that the loader's
+    sampler visits; from other loaders the first samples are taken. Workers are not started for indexable ones; no
+    random state, global or the loader's own, is moved.
+
+    Args:
+        loaders: the loaders; samples are drawn from all of them together.
+        count: how many samples.
+        seed: decides which samples are drawn.
+        accept: says of each sample of a collated batch whether it is wanted; all by default.
+        together: collate the samples of indexable data sets into one batch instead of batches of the loader's size.
+
+    Returns:
+        the batches, with ``count`` samples in all or as many as there are, and how many samples were not accepted.
+    """
+    with random_state_kept(), ExitStack() as stack:
+        for loader in loaders:
+            stack.enter_context(_generators_kept(loader))
+        if not all(_is_indexable(loader) for loader in loaders):
+            return _take_first(loaders, count, accept)
+        chosen, refused = _choose(loaders, count, seed, accept)
+        if not chosen:
+            return [], refused
+        size = len(chosen) if together else loaders[0].batch_size or len(chosen)
+        return [_collate(chosen[start : start + size]) for start in range(0, len(chosen), size)], refused
+
+
+def _split_mapping(batch: Mapping[str, Any]) -> tuple[Any, Tensor]:
+    key = next((key for key in _TARGET_KEYS if isinstance(batch.get(key), Tensor)), None)
+    inputs = {name: value for name, value in batch.items() if name != key and isinstance(value, Tensor)}
+    if key is None or not inputs:
+        msg = (
+            f"A mapping batch must hold input tensors and targets under one of {list(_TARGET_KEYS)}, got the keys"
+            f" {sorted(map(str, batch))}. HINT: pass `split_batch=lambda batch: (inputs, targets)`."
+        )
+        raise ValueError(msg)
+    if len(inputs) == 1 and "input_ids" not in inputs:
+        return next(iter(inputs.values())), batch[key]
+    return inputs, batch[key]
+
+
+def _choose(
+    loaders: Sequence[DataLoader], count: int, seed: int, accept: Accept | None
+) -> tuple[list[tuple[DataLoader, int]], int]:
+    """Accepted samples as (loader, index), in a random order, and how many were refused on the way."""
+    visited = [(loader, index) for loader in loaders for index in _visited(loader)]
+    chosen: list[tuple[DataLoader, int]] = []
+    refused = 0
+    for position in torch.randperm(len(visited), generator=torch.Generator().manual_seed(seed)).tolist():
+        if len(chosen) == count:
+            break
+        if accept is None or accept(_collate([visited[position]]))[0]:
+            chosen.append(visited[position])
+        else:
+            refused += 1
+    return chosen, refused
+
+
+def _collate(chosen: list[tuple[DataLoader, int]]) -> Any:
+    return chosen[0][0].collate_fn([loader.dataset[index] for loader, index in chosen])
+
+
+def _take_first(loaders: Sequence[Any], count: int, accept: Accept | None) -> tuple[list[Any], int]:
+    """Batches from the start of the loaders, cut to the accepted samples."""
+    taken: list[Any] = []
+    refused = 0
+    for loader in loaders:
+        for batch in loader:
+            if count == 0:
+                return taken, refused
+            wanted = accept(batch) if accept is not None else [True] * len(leaves(batch)[0])
+            rows = [row for row, good in enumerate(wanted) if good][:count]
+            refused += wanted.count(False)
+            count -= len(rows)
+            if rows:
+                taken.append(take_rows(batch, rows))
+    return taken, refused
+
+
+def _is_indexable(loader: Any) -> bool:
+    return (
+        isinstance(loader, DataLoader)
+        and not isinstance(loader.dataset, IterableDataset)
+        and hasattr(loader.batch_sampler, "__len__")
+    )
+
+
+def _visited(loader: Any) -> list[int]:
+    """The indices of the data set that the loader's sampler visits, in ascending order."""
+    sampler = loader.sampler
+    if isinstance(sampler, DistributedSampler):
+        # Every rank must take the same samples, so the share of one rank is not enough.
+        whole: Any = sampler.dataset
+        return sorted(range(len(whole)) if whole is loader.dataset else (whole[i] for i in range(len(whole))))
+    batches = islice(loader.batch_sampler, len(loader.batch_sampler))
+    return sorted({index for batch in batches for index in batch})
+
+
+@contextmanager
+def _generators_kept(loader: Any) -> Iterator[None]:
+    """Restore the loader's and its samplers' own random generators."""
+    owners = (loader, *(getattr(loader, name, None) for name in ("sampler", "batch_sampler")))
+    generators = [getattr(owner, "generator", None) for owner in owners]
+    states = [(generator, generator.get_state()) for generator in generators if isinstance(generator, torch.Generator)]
+    try:
+        yield
+    finally:
+        for generator, state in states:
+            generator.set_state(state)

@@ -1,0 +1,137 @@
+r"""Strength of the interactions of each order, and measures of its shape that need no model.
+
+Orders run over :math:`m = 1 … n`. Positive and negative strength are both stored non-negative and drawn upwards and
+downwards.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from lightning_interactions.lattice import subset_order
+
+if TYPE_CHECKING:
+    from lightning_interactions.interactions import Interactions
+
+__all__ = [
+    "cancellation",
+    "high_order_share",
+    "mean_order",
+    "order_strength",
+    "salient_counts",
+    "sample_order_strength",
+]
+
+
+def order_strength(
+    interactions: Interactions, threshold: float | None = None, normalize: bool = False
+) -> tuple[Tensor, Tensor]:
+    r"""Strength of the salient interactions of each order, averaged over the samples (Eq. 4).
+
+    .. math:: A^{(m),\pm} = E_x \sum_{|S| = m} \max(\pm I^{AND}_S, 0) + \max(\pm I^{OR}_S, 0)
+
+    over the effects with :math:`|I_S| > \tau`. Normalised (Appendix I.3), both are divided by
+    :math:`Z = E_x \sum_{|S| = 1} |I^{AND}_S| + |I^{OR}_S|`, which takes out the growth of the outputs during training.
+
+    Args:
+        interactions: of one set of samples.
+        threshold: :math:`\tau`; ``None`` takes ``interactions.threshold``, 0 keeps every effect.
+        normalize: divide by :math:`Z`. Where no order-1 effect is salient, :math:`Z = 0` and the result is NaN.
+
+    Returns:
+        ``positive, negative``: each float64 ``(n,)``, non-negative, in the unit of the effects; NaN without samples.
+
+    Example:
+        >>> import torch
+        >>> from lightning_interactions import sparsify
+        >>> positive, negative = order_strength(sparsify(torch.tensor([[0.0, 1.0, 2.0, 5.0]]), solver="none"))
+        >>> [round(a, 6) for a in positive.tolist()]
+        [4.0, 1.0]
+    """
+    positive, negative = (side.mean(dim=0) for side in sample_order_strength(interactions, threshold))
+    if not normalize:
+        return positive, negative
+    scale = positive[0] + negative[0]
+    scale = torch.where(scale > 0, scale, torch.nan)
+    return positive / scale, negative / scale
+
+
+def sample_order_strength(interactions: Interactions, threshold: float | None = None) -> tuple[Tensor, Tensor]:
+    """The strength of each order, sample by sample, before the average of :func:`order_strength`.
+
+    Returns:
+        ``positive, negative``: each float64 ``(samples, n)``.
+    """
+    and_, or_ = _salient(interactions, threshold)
+    orders = subset_order(interactions.n_variables)
+
+    def by_order(effects: Tensor) -> Tensor:
+        sums = effects.new_zeros(len(effects), interactions.n_variables + 1)
+        return sums.index_add_(1, orders, effects)[:, 1:]
+
+    return by_order(and_.clamp(min=0) + or_.clamp(min=0)), by_order((-and_).clamp(min=0) + (-or_).clamp(min=0))
+
+
+def salient_counts(interactions: Interactions, threshold: float | None = None) -> Tensor:
+    """The number of salient interactions, AND and OR together, of each sample: int64 ``(samples,)``."""
+    and_, or_ = _salient(interactions, threshold)
+    return and_.count_nonzero(dim=1) + or_.count_nonzero(dim=1)
+
+
+def mean_order(positive: Tensor, negative: Tensor) -> float:
+    r"""Centre of the distribution over orders, :math:`\sum_m m A^{(m)} / \sum_m A^{(m)}` with :math:`A = A^+ + A^-`.
+
+    Args:
+        positive: ``(n,)`` as :func:`order_strength` returns it.
+        negative: likewise.
+
+    Returns:
+        a number between 1 and ``n``; NaN when nothing is salient.
+
+    Example:
+        >>> import torch
+        >>> mean_order(torch.tensor([1.0, 1.0]), torch.tensor([0.0, 2.0]))
+        1.75
+    """
+    total = positive + negative
+    orders = torch.arange(1, len(total) + 1, dtype=total.dtype)
+    return ((orders * total).sum() / total.sum()).item()
+
+
+def high_order_share(positive: Tensor, negative: Tensor) -> float:
+    """The share of the strength in orders above :math:`n / 2`; NaN when nothing is salient.
+
+    Example:
+        >>> import torch
+        >>> high_order_share(torch.tensor([1.0, 1.0]), torch.tensor([0.0, 2.0]))
+        0.75
+    """
+    total = positive + negative
+    orders = torch.arange(1, len(total) + 1)
+    return (total[2 * orders > len(total)].sum() / total.sum()).item()
+
+
+def cancellation(positive: Tensor, negative: Tensor) -> Tensor:
+    r"""How far the two signs of each order offset each other, :math:`1 - |A^+ - A^-| / (A^+ + A^-)`: ``(n,)``.
+
+    1 where they cancel, the spindle's fingerprint; 0 where one sign is alone; NaN where nothing is salient.
+
+    Example:
+        >>> import torch
+        >>> cancellation(torch.tensor([1.0, 3.0]), torch.tensor([1.0, 1.0])).tolist()
+        [1.0, 0.5]
+    """
+    return 1 - (positive - negative).abs() / (positive + negative)
+
+
+def _salient(interactions: Interactions, threshold: float | None) -> tuple[Tensor, Tensor]:
+    """AND and OR effects with everything that is not salient set to 0."""
+    limit = interactions.threshold if threshold is None else threshold
+    if not limit >= 0:
+        msg = f"`threshold` must be a number ≥ 0, got {limit!r}."
+        raise ValueError(msg)
+    and_, or_ = interactions.and_, interactions.or_
+    return torch.where(and_.abs() > limit, and_, 0.0), torch.where(or_.abs() > limit, or_, 0.0)

@@ -1,0 +1,191 @@
+"""One door to all solvers: check the input, solve, certify, warn."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from lightning_interactions import lattice
+from lightning_interactions.extraction.interior_point import interior_point
+from lightning_interactions.extraction.programme import Solution, certified_solution, residuals, targets_of
+from lightning_interactions.extraction.sgd import half_split, sgd
+from lightning_interactions.extraction.sign_dual import sign_dual
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["SOLVERS", "solve"]
+
+_Found = tuple[Tensor, Tensor, Tensor]
+"""Effects, dual values and iterations."""
+
+_OVERSHOOT = 1e-9
+"""Accepted excess over ζ, relative to ζ, or to max|w| where ζ = 0."""
+
+
+def solve(
+    values: Tensor,
+    noise_bound: float | Tensor = 0.0,
+    solver: str = "interior_point",
+    *,
+    tolerance: float = 1e-6,
+    merge_order_one: bool = True,
+    **options: Any,
+) -> Solution:
+    r"""Split network outputs into sparse AND and OR interactions, with a certificate.
+
+    .. math::
+        \min \|I^{AND}\|_1 + \|I^{OR}\|_1 \quad\text{s.t.}\quad
+        \Bigl| v(x_T) - v(x_\varnothing) - \sum_{\varnothing \neq S \subseteq T} I^{AND}_S
+        - \sum_{S \cap T \neq \varnothing} I^{OR}_S \Bigr| \le \zeta \quad \text{for all } T \qquad \text{(Appendix D)}
+
+    ==================  =====================================================================================
+    solver              what it does
+    ==================  =====================================================================================
+    ``interior_point``  the optimum, to ``tolerance``; option ``max_memory_mb`` (results do not depend on it)
+    ``sgd``             the published recipe; options ``steps`` and ``learning_rate``
+    ``none``            no optimisation: half AND, half OR (γ = 0, δ = 0)
+    ==================  =====================================================================================
+
+    Args:
+        values: network outputs on all masked samples, ``(samples, 2**n)``, any floating-point type; a single sample
+            must be given as ``(1, 2**n)``. Computed in float64 on the device of ``values``.
+        noise_bound: :math:`\zeta` in the unit of ``values``: one number or a tensor ``(samples,)``.
+        solver: one of :data:`SOLVERS`.
+        tolerance: relative gap that ``interior_point`` must reach.
+        merge_order_one: report the sum of the AND and the OR effect of each single variable as its AND effect; only the
+            sum is identified. ``interior_point`` never splits them.
+        **options: passed to the solver.
+
+    Returns:
+        Effects and their certificate, recomputed from the effects returned. They keep to :math:`\zeta` up to a relative
+        1e-9 (up to 1e-9 of the largest :math:`|w_T|` where :math:`\zeta = 0`).
+
+    Raises:
+        ValueError: for values of the wrong shape or not finite, a noise bound that is negative, not finite or of the
+            wrong shape, an unknown solver, or a tolerance that is not positive.
+        TypeError: for values that are not floating-point numbers, or an option that the solver does not have.
+
+    Warns:
+        UserWarning: once a call, when ``interior_point`` missed the tolerance for some samples.
+
+    Example:
+        >>> values = torch.tensor([[1.0, 3.0, 4.0, 10.0]])
+        >>> solution = solve(values)
+        >>> solution.and_.round(decimals=6).tolist()
+        [[0.0, 2.0, 3.0, 4.0]]
+        >>> round(solution.l1.item(), 6), solution.gap.item() < 1e-6
+        (9.0, True)
+    """
+    _check_values(values)
+    _check_tolerance(tolerance)
+    if solver not in SOLVERS:
+        msg = f"`solver` must be one of {', '.join(map(repr, SOLVERS))}, got {solver!r}. HINT: check the spelling."
+        raise ValueError(msg)
+    box = _checked_noise_bound(noise_bound, values)
+    targets = targets_of(values)
+    effects, duals, iterations = SOLVERS[solver](targets, box, tolerance, **options)
+    effects = _made_feasible(targets, box, effects)
+    solution = certified_solution(targets, box, effects, duals, iterations, merged=merge_order_one)
+    if solver in _EXACT:
+        _warn_if_missed(solution, tolerance)
+    return solution
+
+
+def _interior_point(targets: Tensor, noise_bound: Tensor, tolerance: float, **options: Any) -> _Found:
+    return interior_point(targets, noise_bound, tolerance=tolerance, **options)
+
+
+def _sgd(targets: Tensor, noise_bound: Tensor, _: float, **options: Any) -> _Found:
+    effects, steps = sgd(targets, noise_bound, **options)
+    return effects, sign_dual(effects), steps
+
+
+def _none(targets: Tensor, _noise_bound: Tensor, _tolerance: float) -> _Found:
+    effects = half_split(targets)
+    return effects, sign_dual(effects), torch.zeros(len(targets), dtype=torch.int64, device=targets.device)
+
+
+SOLVERS: dict[str, Callable[..., _Found]] = {"interior_point": _interior_point, "sgd": _sgd, "none": _none}
+"""Every solver by name: from targets, noise bound and tolerance to effects, dual values and iterations."""
+
+_EXACT = ("interior_point",)
+
+
+def _made_feasible(targets: Tensor, noise_bound: Tensor, effects: Tensor) -> Tensor:
+    """Let AND effects absorb what exceeds the noise bound: the last resort, after which the bound holds in any case."""
+    rest = residuals(targets, effects)
+    box = noise_bound[:, None]
+    excess = rest - torch.minimum(torch.maximum(rest, -box), box)
+    allowed = torch.where(noise_bound > 0, noise_bound, targets.abs().amax(dim=-1)) * _OVERSHOOT
+    outside = excess.abs().amax(dim=-1) > allowed
+    correction = torch.stack([lattice.moebius(excess), torch.zeros_like(excess)], dim=1)
+    return torch.where(outside[:, None, None], effects + correction, effects)
+
+
+def _warn_if_missed(solution: Solution, tolerance: float) -> None:
+    missed = int((solution.gap > tolerance).sum())
+    if missed:
+        warnings.warn(
+            f"{missed} of {len(solution.gap)} samples are not solved to `tolerance` = {tolerance:g}: the largest relative"
+            f" gap is {solution.gap.max().item():.2g}. The effects meet the noise bound but may not be the sparsest."
+            f" HINT: `.gap` tells which samples; float64 cannot do better where the noise bound is tiny.",
+            stacklevel=3,
+        )
+
+
+def _check_values(values: Tensor) -> None:
+    if not values.is_floating_point():
+        msg = (
+            f"`values` must be floating-point numbers, got dtype {values.dtype}. HINT: convert with `values.double()`."
+        )
+        raise TypeError(msg)
+    if values.ndim != 2:  # noqa: PLR2004
+        msg = (
+            f"`values` must have the shape (samples, 2**n), got {tuple(values.shape)}."
+            f" HINT: a single sample is `values[None]`."
+        )
+        raise ValueError(msg)
+    try:
+        lattice.variable_count(values)
+    except ValueError as error:
+        msg = f"`values`: {error} HINT: one column for every subset, in the order of `lattice.subset_masks(n)`."
+        raise ValueError(msg) from error
+    finite = values.isfinite().all(dim=-1)
+    if not finite.all():
+        wrong = (~finite).nonzero()[:, 0].tolist()
+        msg = (
+            f"`values` must be finite, got NaN or infinity in {len(wrong)} of {len(values)} samples, first in sample"
+            f" {wrong[0]}. HINT: log-odds overflow when computed from probabilities; compute them from logits."
+        )
+        raise ValueError(msg)
+
+
+def _check_tolerance(tolerance: float) -> None:
+    if not (tolerance > 0 and math.isfinite(tolerance)):
+        msg = (
+            f"`tolerance` must be a positive number, got {tolerance!r}. HINT: 1e-6 is the default, 1e-9 near the limit."
+        )
+        raise ValueError(msg)
+
+
+def _checked_noise_bound(noise_bound: float | Tensor, values: Tensor) -> Tensor:
+    box = torch.as_tensor(noise_bound, dtype=torch.float64, device=values.device)
+    if box.shape not in ((), (len(values),)):
+        msg = (
+            f"`noise_bound` must be one number or have the shape ({len(values)},), one entry a sample, got shape"
+            f" {tuple(box.shape)}. HINT: squeeze extra axes."
+        )
+        raise ValueError(msg)
+    if not ((box >= 0) & box.isfinite()).all():
+        wrong = box[~((box >= 0) & box.isfinite())].flatten()[0].item()
+        msg = (
+            f"`noise_bound` must be finite and at least 0, got {wrong}."
+            f" HINT: it is ζ in the unit of `values`, usually 0.02 times the mean of |v(x) − v(x_∅)|."
+        )
+        raise ValueError(msg)
+    return box.expand(len(values))

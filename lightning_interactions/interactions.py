@@ -1,0 +1,179 @@
+"""The one result type: what a network combines on a set of samples, how sure that is, and where it came from."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lightning_interactions import lattice
+from lightning_interactions.files import write_whole
+
+if TYPE_CHECKING:
+    import os
+
+__all__ = ["Effect", "Interactions"]
+
+_SCHEMA = 1
+_ARRAYS = ("values", "and_", "or_", "l1", "gap", "noise_bound", "threshold")
+
+
+class Effect(NamedTuple):
+    """One interaction of one sample."""
+
+    kind: Literal["AND", "OR"]
+    variables: tuple[int, ...]
+    effect: float
+
+    @property
+    def order(self) -> int:
+        """The number of variables that interact."""
+        return len(self.variables)
+
+
+@dataclass(frozen=True, eq=False)
+class Interactions:
+    r"""Sparse AND–OR interactions of a set of samples.
+
+    They explain the network's output on all masked samples (Theorem 2.1):
+
+    .. math:: v(x_T) \approx v(x_\varnothing) + \sum_{\varnothing \neq S \subseteq T} I^{AND}_S
+        + \sum_{S \cap T \neq \varnothing} I^{OR}_S
+
+    up to :attr:`noise_bound`. The last axis of the arrays runs over the subsets as
+    :mod:`~lightning_interactions.lattice` numbers them; effects and values are in the unit of the network's scalar
+    output (nats for log-odds).
+
+    Attributes:
+        values: network outputs :math:`v(x_T)`, float64 ``(samples, 2**n)``.
+        and_: AND effects, float64 ``(samples, 2**n)``; entry 0 is 0.
+        or_: OR effects, likewise. Order-1 effects, for which AND and OR are the same function, are merged into
+            :attr:`and_` unless asked otherwise.
+        l1: sum of the absolute effects of each sample, ``(samples,)``.
+        gap: relative distance of :attr:`l1` to a proven lower bound of the smallest possible one, ``(samples,)``.
+        noise_bound: :math:`\zeta`, the largest error allowed on each masked sample, ``(samples,)``.
+        threshold: :math:`\tau`; an effect is salient when its absolute value is larger.
+        provenance: how the result was made, as plain data: variables, positions, seed, output, solver, versions.
+    """
+
+    values: Tensor
+    and_: Tensor
+    or_: Tensor
+    l1: Tensor
+    gap: Tensor
+    noise_bound: Tensor
+    threshold: float
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        lattice.variable_count(self.values)
+        n_samples, n_subsets = self.values.shape
+        for name, shape in {
+            "and_": (n_samples, n_subsets),
+            "or_": (n_samples, n_subsets),
+            "l1": (n_samples,),
+            "gap": (n_samples,),
+            "noise_bound": (n_samples,),
+        }.items():
+            if tuple(getattr(self, name).shape) != shape:
+                msg = f"`{name}` must have shape {shape} like `values`, got {tuple(getattr(self, name).shape)}."
+                raise ValueError(msg)
+
+    @property
+    def n_variables(self) -> int:
+        """The number ``n`` of input variables of each sample."""
+        return lattice.variable_count(self.values)
+
+    @property
+    def n_samples(self) -> int:
+        """The number of samples explained."""
+        return len(self.values)
+
+    def __len__(self) -> int:
+        return self.n_samples
+
+    def __repr__(self) -> str:
+        worst = f"{self.gap.max():.1e}" if len(self) else "–"
+        return f"Interactions(samples={len(self)}, n_variables={self.n_variables}, largest gap={worst})"
+
+    def reconstruct(self) -> Tensor:
+        """The logical model's output :math:`h(x_T)` on all masked samples (Eq. 2): float64 ``(samples, 2**n)``."""
+        return lattice.reconstruct(self.and_, self.or_, bias=self.values[:, :1])
+
+    def matching_error(self) -> Tensor:
+        r"""The largest :math:`|v(x_T) - h(x_T)|` of each sample, ``(samples,)``; at most :attr:`noise_bound`."""
+        return (self.values - self.reconstruct()).abs().amax(dim=1)
+
+    def strongest(self, sample: int, count: int = 10) -> list[Effect]:
+        """The interactions of one sample with the largest absolute effects, strongest first; zeros are left out.
+
+        Args:
+            sample: row of the sample.
+            count: how many at most.
+        """
+        effects = torch.stack([self.and_[sample], self.or_[sample]])
+        kinds: tuple[Literal["AND", "OR"], ...] = ("AND", "OR")
+        order = effects.abs().flatten().argsort(descending=True, stable=True)[:count].tolist()
+        masks = lattice.subset_masks(self.n_variables)
+        found = []
+        for position in order:
+            kind, subset = divmod(position, effects.shape[1])
+            value = effects[kind, subset].item()
+            if value:
+                found.append(Effect(kinds[kind], tuple(masks[subset].nonzero().flatten().tolist()), value))
+        return found
+
+    def variable_names(self, sample: int) -> tuple[str, ...]:
+        """What the variables of one sample are, for people: the drawn cells, words or columns."""
+        draws = self.provenance.get("draws")
+        if draws:
+            return tuple(draws[sample]["names"])
+        return tuple(f"x{variable}" for variable in range(self.n_variables))
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write everything to one file, whole or not at all: a NumPy ``.npz`` archive without pickled objects.
+
+        Args:
+            path: where to; missing folders are created.
+
+        Example:
+            >>> import tempfile
+            >>> from lightning_interactions import sparsify
+            >>> path = Path(tempfile.mkdtemp()) / "epoch=0010.npz"
+            >>> saved = sparsify(torch.tensor([[0.0, 1.0, 2.0, 4.0]])).save(path)
+            >>> Interactions.load(saved).l1.tolist()
+            [4.0]
+        """
+        arrays: dict[str, Any] = {name: np.asarray(getattr(self, name)) for name in _ARRAYS}
+        arrays |= {"schema": np.array(_SCHEMA), "provenance": np.array(json.dumps(self.provenance))}
+        with write_whole(path) as file:
+            np.savez_compressed(file, **arrays)
+        return Path(path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Interactions:
+        """Read a file that :meth:`save` wrote. Nothing in it is ever executed.
+
+        Raises:
+            FileNotFoundError: if there is no such file.
+            ValueError: if the file is damaged, foreign, or written by a newer version.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                schema = int(archive["schema"])
+                if schema > _SCHEMA:
+                    msg = f"it has schema {schema}, this version reads up to {_SCHEMA}"
+                    raise ValueError(msg)  # noqa: TRY301
+                provenance = json.loads(archive["provenance"].item())
+                tensors = {name: torch.from_numpy(archive[name]) for name in _ARRAYS if name != "threshold"}
+                threshold = float(archive["threshold"])
+            return cls(**tensors, threshold=threshold, provenance=provenance)
+        except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+            msg = f"'{path}' is no readable file of Interactions: {error}. HINT: write it again with `.save(path)`."
+            raise ValueError(msg) from error

@@ -1,0 +1,69 @@
+"""A batch of network inputs, whatever its structure: a tensor, or a mapping or sequence of tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from lightning_utilities.core.apply_func import apply_to_collection
+from torch import Tensor
+
+__all__ = ["batch_size", "join_rows", "leaves", "repeat_rows", "take_rows", "to_device"]
+
+
+def leaves(inputs: Any) -> list[Tensor]:
+    """The tensors of a tensor, mapping or sequence, in order."""
+    if isinstance(inputs, Tensor):
+        return [inputs]
+    if isinstance(inputs, Mapping):
+        return [tensor for value in inputs.values() for tensor in leaves(value)]
+    if isinstance(inputs, (list, tuple)):
+        return [tensor for value in inputs for tensor in leaves(value)]
+    return []
+
+
+def batch_size(inputs: Any) -> int:
+    """The number of samples of a batch of inputs.
+
+    Raises:
+        ValueError: if it holds no tensor, or tensors of different first length.
+    """
+    sizes = {len(tensor) if tensor.ndim else -1 for tensor in leaves(inputs)}
+    if len(sizes) != 1 or -1 in sizes:
+        msg = (
+            f"`inputs` must hold tensors with one row a sample, all of the same number of rows, got"
+            f" {[tuple(tensor.shape) for tensor in leaves(inputs)]} in a {type(inputs).__name__}."
+        )
+        raise ValueError(msg)
+    return sizes.pop()
+
+
+def take_rows(inputs: Any, rows: slice | list[int]) -> Any:
+    """A copy of the given samples, in the same structure: a network may work on its inputs in place."""
+    return apply_to_collection(inputs, Tensor, lambda tensor: tensor[rows].clone())
+
+
+def repeat_rows(inputs: Any, times: int) -> Any:
+    """Each sample ``times`` times in a row, in the same structure."""
+    return apply_to_collection(inputs, Tensor, lambda tensor: tensor.repeat_interleave(times, dim=0))
+
+
+def to_device(inputs: Any, device: torch.device | str) -> Any:
+    """Every tensor of a structure on ``device``."""
+    return apply_to_collection(inputs, Tensor, lambda tensor: tensor.to(device))
+
+
+def join_rows(parts: Sequence[Any]) -> Any:
+    """Several batches of the same structure as one.
+
+    Example:
+        >>> join_rows([{"x": torch.zeros(2, 3)}, {"x": torch.ones(1, 3)}])["x"].shape
+        torch.Size([3, 3])
+    """
+    first = parts[0]
+    if isinstance(first, Tensor):
+        return torch.cat(list(parts))
+    if isinstance(first, Mapping):
+        return {key: join_rows([part[key] for part in parts]) for key in first}
+    return tuple(join_rows(group) for group in zip(*parts, strict=True))

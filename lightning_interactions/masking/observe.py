@@ -1,0 +1,142 @@
+"""The guard: look at a network without leaving a trace."""
+
+from __future__ import annotations
+
+import random
+import warnings
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from torch import nn
+
+__all__ = ["evaluation_mode", "observing", "random_state_kept"]
+
+
+@contextmanager
+def observing(model: nn.Module) -> Iterator[None]:
+    """Run forward passes that only watch: evaluation mode, no gradients, no autocast, full float32 products.
+
+    Per-module train/eval flags, grad mode, autocast, the switches for TF32 and bfloat16 products and the random states
+    of torch, CUDA, NumPy and Python are as they were when the block ends, also when it raises.
+
+    Args:
+        model: the network that the block runs.
+
+    Example:
+        >>> import torch
+        >>> model = torch.nn.Dropout()
+        >>> with observing(model):
+        ...     model(torch.ones(3)).tolist()
+        [1.0, 1.0, 1.0]
+        >>> model.training
+        True
+    """
+    with random_state_kept(), evaluation_mode(model), _full_float32(), torch.no_grad(), ExitStack() as stack:
+        for device in {tensor.device.type for tensor in (*model.parameters(), *model.buffers())} | {"cpu"}:
+            stack.enter_context(torch.autocast(device, enabled=False))
+        yield
+
+
+@contextmanager
+def random_state_kept() -> Iterator[None]:
+    """Restore the random states of torch (CPU and every CUDA device), NumPy and Python when the block ends."""
+    cpu = torch.get_rng_state()
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else None
+    numpy_state = np.random.get_state()  # noqa: NPY002  # the legacy global state is what user code draws from
+    python_state = random.getstate()
+    try:
+        yield
+    finally:
+        torch.set_rng_state(cpu)
+        if cuda is not None:
+            torch.cuda.set_rng_state_all(cuda)
+        np.random.set_state(numpy_state)  # noqa: NPY002
+        random.setstate(python_state)
+
+
+@contextmanager
+def evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """``model.eval()`` for the block, then each module's own flag again (frozen parts may be in eval mode already)."""
+    flags = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in flags:
+            module.training = training
+
+
+@contextmanager
+def _full_float32() -> Iterator[None]:
+    """Switch TF32 and bfloat16 products off: rounding, amplified by sums over ``2**n`` terms, looks like interactions.
+
+    torch has an old and a new set of switches over the same state. Where only new ones were set, reading an old one
+    raises, and so it does afterwards for code that knows the old ones. So the old ones are used where they can be read.
+    """
+    with _deprecation_unheard():
+        old = [switch for switch in _old_switches() if switch.is_readable()]
+        new = _new_switches()
+        kept = [(switch, switch.read()) for switch in (*old, *new)]
+    try:
+        with _deprecation_unheard():
+            for switch in old:
+                switch.write(switch.full)
+            for switch in new:
+                if switch.read() not in ("none", switch.full):
+                    switch.write(switch.full)
+        yield
+    finally:
+        with _deprecation_unheard():
+            for switch, value in kept:
+                switch.write(value)
+
+
+@contextmanager
+def _deprecation_unheard() -> Iterator[None]:
+    """Keep quiet about the old switches: torch 2.9 warns whoever touches one, and here that is not the user."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        yield
+
+
+class _Switch(NamedTuple):
+    """A switch for the precision of float32 products."""
+
+    read: Callable[[], Any]
+    write: Callable[[Any], None]
+    full: Any
+
+    def is_readable(self) -> bool:
+        try:
+            self.read()
+        except RuntimeError:
+            return False
+        return True
+
+
+def _old_switches() -> list[_Switch]:
+    cudnn: Any = torch.backends.cudnn
+    return [
+        _Switch(torch.get_float32_matmul_precision, torch.set_float32_matmul_precision, "highest"),
+        _Switch(lambda: cudnn.allow_tf32, lambda value: setattr(cudnn, "allow_tf32", value), full=False),
+    ]
+
+
+def _new_switches() -> list[_Switch]:
+    """Those of torch ≥ 2.9; empty before."""
+    cuda: Any = torch.backends.cuda
+    cudnn: Any = torch.backends.cudnn
+    mkldnn: Any = torch.backends.mkldnn
+    if not hasattr(cuda.matmul, "fp32_precision"):
+        return []
+    return [
+        _Switch(partial(getattr, part, "fp32_precision"), partial(setattr, part, "fp32_precision"), "ieee")
+        for part in (cuda.matmul, cudnn.conv, cudnn.rnn, mkldnn.matmul, mkldnn.conv, mkldnn.rnn)
+    ]

@@ -1,0 +1,175 @@
+"""What the ``n`` input variables of a sample are, and how a coalition mask is applied to them.
+
+:class:`Variables` is the whole protocol. A kind of variable answers two questions: *which* variables a sample has
+(:meth:`Variables.draw`) and *what a masked sample looks like* (:meth:`Variables.mask`). Most kinds can say the second
+by giving each location of a tensor the number of the variable it belongs to; :func:`mask_regions` does the rest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from lightning_interactions.lattice import check_n_variables
+from lightning_interactions.masking.batches import batch_size, leaves
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+__all__ = ["Draw", "Variables", "check_baseline", "mask_regions", "sample_generators"]
+
+
+@dataclass(frozen=True)
+class Draw:
+    """The variables that were drawn for one sample.
+
+    Attributes:
+        positions: for each variable, where it is: ``(row, column)`` of a grid cell, the indices of its tokens, or
+            ``(column,)`` of a table.
+        names: for each variable, a short text for people.
+        baseline: the value that replaces a masked variable: one number, or one for each channel or column.
+    """
+
+    positions: tuple[tuple[int, ...], ...]
+    names: tuple[str, ...]
+    baseline: tuple[float, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The draw as plain data, for a file."""
+        return asdict(self)
+
+
+class Variables(ABC):
+    """The protocol: what the ``n`` input variables of a sample are, and how a subset of them is kept.
+
+    To add a kind of variable, subclass this and write :meth:`draw` and :meth:`mask`.
+
+    Args:
+        n_variables: number ``n`` of input variables of a sample, 1 … 20. A sample costs ``2**n`` masked inputs.
+        layer: name of the module whose *output* is masked; ``None`` when the network's inputs are masked.
+        seed: decides, together with a sample's content, which variables are drawn.
+
+    Raises:
+        ValueError: if ``n_variables`` is out of range.
+    """
+
+    def __init__(self, n_variables: int, *, layer: str | None = None, seed: int = 0) -> None:
+        self.n_variables = check_n_variables(n_variables)
+        self.layer = layer
+        self.seed = seed
+
+    @abstractmethod
+    def draw(self, inputs: Any, seed: int | None = None) -> list[Draw | None]:
+        """Draw the variables of every sample of a batch.
+
+        The same sample and seed must give the same draw in every batch, at every epoch and after a resume, without
+        touching a global random generator: use :func:`sample_generators`.
+
+        Args:
+            inputs: a batch of network inputs: a tensor, or a mapping or sequence of tensors.
+            seed: used instead of the object's own ``seed`` when given.
+
+        Returns:
+            one entry a sample; ``None`` where a sample has fewer than ``n_variables`` variables.
+        """
+
+    @abstractmethod
+    def mask(self, target: Any, draws: Sequence[Draw], masks: Tensor) -> Any:
+        """Apply every mask to every sample.
+
+        Args:
+            target: ``b`` samples: the output of :attr:`layer`, or the network's inputs when that is ``None``.
+            draws: the ``b`` draws.
+            masks: bool ``(m, n)``; true where a variable stays present.
+
+        Returns:
+            the same structure with ``b · m`` samples: all masks of the first sample, then all of the second, …
+
+        Raises:
+            ValueError: if ``target`` has a form this kind of variable cannot be found in.
+        """
+
+    def provenance(self) -> dict[str, Any]:
+        """What a reader of a saved result must know to repeat the masking, as plain data."""
+        return {
+            "kind": type(self).__name__,
+            "n_variables": self.n_variables,
+            "layer": self.layer,
+            "seed": self.seed,
+        }
+
+    def __repr__(self) -> str:
+        arguments = ", ".join(f"{key}={value!r}" for key, value in self.provenance().items() if key != "kind")
+        return f"{type(self).__name__}({arguments})"
+
+
+def mask_regions(x: Tensor, regions: Tensor, masks: Tensor, baseline: Tensor) -> Tensor:
+    """Replace the locations of absent variables by the baseline.
+
+    Args:
+        x: ``(b, *channels, *locations)``, with at most one channel axis.
+        regions: int64 ``(b, *locations)``: the variable each location belongs to; ``n`` where it belongs to none and
+            is always present.
+        masks: bool ``(m, n)``.
+        baseline: broadcast against ``(b, *channels, *locations)``; cast to the type of ``x``.
+
+    Returns:
+        ``(b · m, *channels, *locations)``.
+
+    Example:
+        >>> import torch
+        >>> x = torch.tensor([[1.0, 2.0, 3.0]])
+        >>> regions = torch.tensor([[0, 2, 1]])  # two variables; the middle location belongs to none
+        >>> mask_regions(x, regions, torch.tensor([[False, True]]), torch.tensor(0.0)).tolist()
+        [[0.0, 2.0, 3.0]]
+    """
+    always = torch.ones(len(masks), 1, dtype=torch.bool, device=masks.device)
+    present = torch.cat([masks, always], dim=1).T[regions]  # (b, *locations, m)
+    present = present.movedim(-1, 1)
+    if x.ndim == regions.ndim + 1:
+        present = present.unsqueeze(2)
+    baseline = baseline.to(dtype=x.dtype, device=x.device)
+    if baseline.ndim == x.ndim:
+        baseline = baseline.unsqueeze(1)
+    return torch.where(present, x.unsqueeze(1), baseline).flatten(0, 1)
+
+
+def sample_generators(inputs: Any, seed: int) -> Iterator[torch.Generator]:
+    """One private random generator a sample, seeded by the sample's content and ``seed``.
+
+    Args:
+        inputs: a batch: a tensor, or a mapping or sequence of tensors, each with samples along the first axis.
+        seed: any integer.
+
+    Example:
+        >>> import torch
+        >>> batch = torch.arange(6.0).reshape(3, 2)
+        >>> whole = [torch.rand((), generator=g).item() for g in sample_generators(batch, seed=0)]
+        >>> single = [torch.rand((), generator=g).item() for g in sample_generators(batch[2:], seed=0)]
+        >>> whole[2] == single[0]
+        True
+    """
+    tensors = [tensor.detach().cpu() for tensor in leaves(inputs)]
+    for row in range(batch_size(inputs)):
+        digest = hashlib.sha256(str(seed).encode())
+        for tensor in tensors:
+            sample = tensor[row].contiguous()
+            digest.update(f"{sample.dtype}{tuple(sample.shape)}".encode())
+            digest.update(sample.flatten().view(torch.uint8).numpy().tobytes())
+        generator = torch.Generator()
+        generator.manual_seed(int.from_bytes(digest.digest()[:8], "little", signed=True))
+        yield generator
+
+
+def check_baseline(baseline: float | Sequence[float] | Tensor) -> tuple[float, ...]:
+    """A baseline value, or one for each channel or column, as plain numbers."""
+    numbers = torch.as_tensor(baseline, dtype=torch.float64).reshape(-1)
+    if len(numbers) == 0 or not numbers.isfinite().all():
+        msg = f"`baseline` must be a finite number or a sequence of them, got {baseline!r}."
+        raise ValueError(msg)
+    return tuple(numbers.tolist())

@@ -1,0 +1,86 @@
+import pytest
+import torch
+
+from lightning_interactions.extraction.solve import SOLVERS, solve
+
+VALUES = torch.tensor([[1.0, 3.0, 4.0, 10.0], [0.0, 1.0, 1.0, 1.0]])
+QUICK = {"interior_point": {}, "sgd": {"steps": 5}, "none": {}}
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("n", [1, 2, 4])
+@pytest.mark.parametrize("samples", [0, 1, 3])
+def test_shapes_and_types(solver, n, samples):
+    values = torch.randn(samples, 2**n, generator=torch.Generator().manual_seed(0))
+    solution = solve(values, 0.01, solver, **QUICK[solver])
+    assert solution.and_.shape == solution.or_.shape == (samples, 2**n)
+    assert solution.l1.shape == solution.gap.shape == solution.noise.shape == solution.iterations.shape == (samples,)
+    assert {solution.and_.dtype, solution.or_.dtype, solution.l1.dtype, solution.gap.dtype} == {torch.float64}
+    assert solution.noise.dtype == torch.float64
+    assert solution.iterations.dtype == torch.int64
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_arguments_are_left_alone(solver):
+    values, noise_bound = VALUES.double(), torch.tensor([0.1, 0.2], dtype=torch.float64)
+    before = values.clone(), noise_bound.clone()
+    solve(values, noise_bound, solver, **QUICK[solver])
+    assert torch.equal(values, before[0])
+    assert torch.equal(noise_bound, before[1])
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_order_one_is_merged_by_default(solver):
+    solution = solve(VALUES, solver=solver, **QUICK[solver])
+    assert not solution.or_[:, [1, 2]].any()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_every_floating_point_type(dtype):
+    torch.testing.assert_close(solve(VALUES.to(dtype)).l1, torch.tensor([9.0, 1.0], dtype=torch.float64))
+
+
+def test_noise_bound_per_sample():
+    solution = solve(VALUES, torch.tensor([0.0, 2.0]))
+    torch.testing.assert_close(solution.l1, torch.tensor([9.0, 0.0], dtype=torch.float64))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named", "got"),
+    [
+        ({"values": torch.zeros(3, 6)}, "`values`", r"\(3, 6\)"),
+        ({"values": torch.zeros(3, 1)}, "`values`", r"\(3, 1\)"),
+        ({"values": torch.zeros(4)}, "`values`", r"\(4,\)"),
+        ({"values": torch.zeros(1, 3, 4)}, "`values`", r"\(1, 3, 4\)"),
+        ({"values": torch.tensor([[0.0, 1.0], [0.0, torch.nan]])}, "`values`", "sample 1"),
+        ({"values": torch.tensor([[torch.inf, 1.0]])}, "`values`", "sample 0"),
+        ({"noise_bound": -0.1}, "`noise_bound`", "-0.1"),
+        ({"noise_bound": float("nan")}, "`noise_bound`", "nan"),
+        ({"noise_bound": torch.tensor([0.1, torch.inf])}, "`noise_bound`", "inf"),
+        ({"noise_bound": torch.tensor([0.1, -2.0])}, "`noise_bound`", "-2.0"),
+        ({"noise_bound": torch.zeros(3)}, "`noise_bound`", r"\(3,\)"),
+        ({"noise_bound": torch.zeros(2, 1)}, "`noise_bound`", r"\(2, 1\)"),
+        ({"solver": "simplex"}, "`solver`", "'simplex'"),
+        ({"tolerance": 0.0}, "`tolerance`", "0.0"),
+        ({"tolerance": -1e-6}, "`tolerance`", "-1e-06"),
+        ({"tolerance": float("nan")}, "`tolerance`", "nan"),
+    ],
+)
+def test_bad_input_is_named_with_a_hint(arguments, named, got):
+    with pytest.raises(ValueError, match=rf"(?s){named}.*{got}.*HINT"):
+        solve(**{"values": VALUES, **arguments})
+
+
+def test_an_unknown_solver_is_answered_with_the_known_ones():
+    with pytest.raises(ValueError, match="'interior_point', 'sgd', 'none'"):
+        solve(VALUES, solver="admm2")
+
+
+def test_integer_values_are_refused():
+    with pytest.raises(TypeError, match=r"`values`.*int64.*HINT"):
+        solve(torch.zeros(2, 4, dtype=torch.int64))
+
+
+def test_an_option_of_another_solver_is_refused():
+    with pytest.raises(TypeError, match="steps"):
+        solve(VALUES, steps=3)

@@ -1,0 +1,166 @@
+"""The guard: everything is as it was, also after a fault."""
+
+import random
+from contextlib import contextmanager, nullcontext
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from lightning_interactions.masking.observe import observing
+
+
+@contextmanager
+def observed(model, fault):
+    """A guarded block that ends well or with a fault."""
+    with pytest.raises(ZeroDivisionError) if fault else nullcontext(), observing(model):
+        yield
+        if fault:
+            raise ZeroDivisionError
+
+
+fault = pytest.mark.parametrize("fault", [False, True], ids=["ends well", "raises"])
+
+
+def network():
+    return nn.Sequential(nn.Linear(3, 3), nn.BatchNorm1d(3), nn.Dropout(0.5), nn.Sequential(nn.ReLU(), nn.Dropout(0.5)))
+
+
+@fault
+def test_each_module_has_its_own_flag_back(fault):
+    model = network()
+    model[1].eval()
+    model[3].training = False  # its children stay in train mode
+    flags = [module.training for module in model.modules()]
+    with observed(model, fault):
+        assert not any(module.training for module in model.modules())
+
+    assert [module.training for module in model.modules()] == flags
+    assert True in flags
+    assert False in flags
+
+
+@fault
+@pytest.mark.parametrize("outer", [torch.enable_grad, torch.no_grad, torch.inference_mode])
+def test_gradients_are_off_inside_and_as_before_outside(outer, fault):
+    with outer():
+        before = torch.is_grad_enabled(), torch.is_inference_mode_enabled()
+        with observed(network(), fault):
+            assert not torch.is_grad_enabled()
+        assert (torch.is_grad_enabled(), torch.is_inference_mode_enabled()) == before
+
+
+@fault
+@pytest.mark.parametrize("model", [nn.Linear(3, 3), nn.Identity()], ids=["with parameters", "without"])
+def test_autocast_is_off_inside_and_as_before_outside(model, fault):
+    x = torch.rand(2, 3)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        with observed(model, fault):
+            assert not torch.is_autocast_enabled("cpu")
+            assert (x @ x.T).dtype == torch.float32
+        assert torch.is_autocast_enabled("cpu")
+        assert torch.get_autocast_dtype("cpu") == torch.bfloat16
+        assert (x @ x.T).dtype == torch.bfloat16
+    assert not torch.is_autocast_enabled("cpu")
+
+
+def numbers():
+    return torch.rand(3).tolist(), np.random.rand(3).tolist(), [random.random() for _ in range(3)]  # noqa: NPY002, S311
+
+
+@fault
+def test_random_numbers_go_on_as_if_nothing_had_been_drawn(fault):
+    model = network()
+    states = torch.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002
+    expected = numbers()
+    torch.set_rng_state(states[0])
+    np.random.set_state(states[1])  # noqa: NPY002
+    random.setstate(states[2])
+    with observed(model, fault):
+        assert numbers() == expected
+        torch.manual_seed(5)
+
+    assert numbers() == expected
+
+
+@fault
+def test_batch_norm_learns_nothing(fault):
+    model = network()
+    before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
+    with observed(model, fault):
+        model(torch.rand(8, 3))
+
+    assert all(torch.equal(tensor, before[key]) for key, tensor in model.state_dict().items())
+
+
+BACKENDS = [
+    torch.backends.cuda.matmul,
+    torch.backends.cudnn.conv,
+    torch.backends.cudnn.rnn,
+    torch.backends.mkldnn.matmul,
+    torch.backends.mkldnn.conv,
+]
+"""What has a precision of its own from torch 2.9 on."""
+
+
+def old_precision(read):
+    """What an old switch says; reading one raises where new ones were set."""
+    try:
+        return read()
+    except RuntimeError:
+        return "unreadable"
+
+
+def precision():
+    return [
+        old_precision(torch.get_float32_matmul_precision),
+        old_precision(lambda: torch.backends.cuda.matmul.allow_tf32),
+        old_precision(lambda: torch.backends.cudnn.allow_tf32),
+        *(backend.fp32_precision for backend in BACKENDS),
+    ]
+
+
+SETTINGS = {
+    "defaults": lambda: None,
+    "high": lambda: torch.set_float32_matmul_precision("high"),
+    "medium": lambda: torch.set_float32_matmul_precision("medium"),
+    "old matmul switch": lambda: setattr(torch.backends.cuda.matmul, "allow_tf32", True),
+    "old cudnn switch": lambda: setattr(torch.backends.cudnn, "allow_tf32", False),
+    "new matmul switch": lambda: setattr(torch.backends.cuda.matmul, "fp32_precision", "tf32"),
+    "new cudnn switch": lambda: setattr(torch.backends.cudnn.conv, "fp32_precision", "ieee"),
+    "new switch for all": lambda: setattr(torch.backends, "fp32_precision", "tf32"),
+}
+
+
+@pytest.fixture
+def precision_restored():
+    """Put the process back by hand, independently of the guard."""
+    if not hasattr(torch.backends.cuda.matmul, "fp32_precision"):
+        pytest.skip("torch < 2.9 has the old switches alone")
+    before, everywhere = precision(), torch.backends.fp32_precision
+    yield
+    torch.backends.fp32_precision = everywhere
+    torch.set_float32_matmul_precision(before[0])
+    torch.backends.cudnn.allow_tf32 = before[2]
+    for backend, value in zip(BACKENDS, before[3:], strict=True):
+        backend.fp32_precision = value
+    assert precision() == before
+
+
+@pytest.mark.usefixtures("precision_restored")
+@pytest.mark.parametrize("setting", SETTINGS)
+@fault
+def test_float32_products_are_full_inside_and_as_before_outside(setting, fault):
+    SETTINGS[setting]()
+    before = precision()
+    with observed(network(), fault):
+        assert {backend.fp32_precision for backend in BACKENDS} <= {"ieee", "none"}
+    assert precision() == before
+
+
+@fault
+def test_user_code_may_read_the_old_switches_inside(fault):
+    with observed(network(), fault), torch.backends.cudnn.flags(enabled=False):
+        assert torch.get_float32_matmul_precision() == "highest"
+        assert not torch.backends.cuda.matmul.allow_tf32
