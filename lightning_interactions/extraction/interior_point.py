@@ -33,12 +33,13 @@ _GOAL = 0.01
 """Share of the tolerance aimed at: the last steps gain digits quickly, and make clear which effects are zero."""
 
 _SUPPORT_RATIO = 1e-2
-"""An effect belongs to the support where it is larger than this times its dual slack, 1 − |Φᵀy|."""
+"""An effect belongs to the support where it is larger than this times its dual slack, 1 − |Φᵀy|. A target is at the
+edge of its box where its dual value is larger than this times the share of the box that is left."""
 
 _CORRECTIONS = 3
-"""Repetitions of the move into the box: each takes back what rounding spoilt in the one before."""
+"""Repetitions of the final move: each takes back what rounding spoilt in the one before."""
 
-_LEAST_ROOM = 1e-14
+_LEAST_GIVE = 1e-14
 """Give of a target without room in its box: keeps the correction defined where the support is small."""
 
 _STEP_TO_BOUNDARY = 0.9995
@@ -261,39 +262,44 @@ def _longest(point: Tensor, step: Tensor, share: float) -> Tensor:
 
 
 def _polished(batch: _Batch, solved: _Solved, matrix: NormalMatrix, tolerance: float) -> Tensor:
-    """Exact zeros outside the support, and the rest of every target inside its box."""
+    """Exact zeros outside the support, and the rest of every target inside its box, at its edge where that pays."""
     slack = 1 - apply_transpose(solved.duals).abs()
     sizes = solved.effects.abs()
     sparse = torch.where(sizes > _SUPPORT_RATIO * slack, solved.effects, 0.0)
-    polished = _moved_into_box(batch, sparse, sparse.abs(), matrix)
-    excess = _excess(batch, polished).abs().amax(dim=1)
+    room = (1 - residuals(batch.targets, sparse).abs() / batch.box[:, None]).clamp(min=0)
+    at_edge = solved.duals.abs() > _SUPPORT_RATIO * room
+    goal = torch.where(at_edge, solved.duals.sign() * batch.box[:, None], _boxed(batch, sparse))
+    polished = _moved(batch, sparse, goal, sparse.abs(), matrix)
+    excess = (residuals(batch.targets, polished) - _boxed(batch, polished)).abs().amax(dim=1)
     gap = relative_gap(polished.abs().sum(dim=(1, 2)), dual_bound(batch.targets, batch.box, solved.duals))
     sound = (excess <= _MARGIN / 2) & (gap <= torch.clamp(2 * solved.error, min=tolerance / 2))
     misjudged = batch.index[~sound]
     if len(misjudged):
         # Every effect may move, by its share: that costs the exact zeros.
-        polished[misjudged] = _moved_into_box(
-            batch.keep(misjudged), solved.effects[misjudged], sizes[misjudged], matrix
-        )
+        part, effects = batch.keep(misjudged), solved.effects[misjudged]
+        polished[misjudged] = _moved(part, effects, _boxed(part, effects), effects.abs(), matrix)
     return polished
 
 
-def _moved_into_box(batch: _Batch, effects: Tensor, weights: Tensor, matrix: NormalMatrix) -> Tensor:
-    r"""Change the effects by the little that brings the rest :math:`w - \Phi z` back into its box.
+def _boxed(batch: _Batch, effects: Tensor) -> Tensor:
+    """The rest w − Φz of every target, cut off at its box."""
+    box = batch.box[:, None]
+    return torch.minimum(torch.maximum(residuals(batch.targets, effects), -box), box)
+
+
+def _moved(batch: _Batch, effects: Tensor, goal: Tensor, weights: Tensor, matrix: NormalMatrix) -> Tensor:
+    r"""Change the effects by the little that turns the rest :math:`w - \Phi z` into ``goal``.
 
     It is the smallest change in the norm weighted by ``weights``: large effects take most of it. The sizes of the
     effects as weights spread far less than those of the last iterations, whose solutions lose digits to rounding.
+    Targets with room left in their box give way a little.
     """
-    room = (batch.box[:, None] - residuals(batch.targets, effects).abs()).clamp(min=_LEAST_ROOM)
-    room[:, 0] = 0
-    matrix.factorise(weights, room)
+    give = (batch.box[:, None] - goal.abs()).clamp(min=_LEAST_GIVE)
+    give[:, 0] = 0
+    matrix.factorise(weights, give)
+    moved = effects
     for _ in range(_CORRECTIONS):
-        effects = effects + weights * apply_transpose(matrix.solve(_excess(batch, effects)))
-    return effects
-
-
-def _excess(batch: _Batch, effects: Tensor) -> Tensor:
-    """How far the rest of every target lies outside its box."""
-    rest = residuals(batch.targets, effects)
-    box = batch.box[:, None]
-    return rest - torch.minimum(torch.maximum(rest, -box), box)
+        wanted = residuals(batch.targets, moved) - goal
+        moved = moved + weights * apply_transpose(matrix.solve(wanted))
+    usable = moved.isfinite().all(dim=2).all(dim=1)
+    return torch.where(usable[:, None, None], moved, effects)

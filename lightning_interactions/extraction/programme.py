@@ -45,8 +45,7 @@ class Solution:
         and_: AND effects ``(samples, 2**n)``, float64; entry 0 is 0.
         or_: OR effects ``(samples, 2**n)``, float64; entry 0 is 0.
         l1: the primal objective :math:`\|z\|_1` of exactly these effects, ``(samples,)``.
-        gap: ``(l1 - lower bound) / l1`` with the lower bound of a feasible dual point, ``(samples,)``; 0 where ``l1`` is
-            0.
+        gap: ``(l1 - lower bound) / l1`` with the bound of a feasible dual point, ``(samples,)``; 0 where ``l1`` is 0.
         noise: :math:`\zeta' = \max_T |w_T - (\Phi z)_T|` that these effects really leave, ``(samples,)``.
         iterations: steps that the solver took, ``(samples,)``, int64.
     """

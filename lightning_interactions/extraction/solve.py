@@ -102,12 +102,16 @@ def _interior_point(targets: Tensor, noise_bound: Tensor, tolerance: float, **op
 
 def _sgd(targets: Tensor, noise_bound: Tensor, _: float, **options: Any) -> _Found:
     effects, steps = sgd(targets, noise_bound, **options)
-    return effects, sign_dual(effects), steps
+    return effects, sign_dual(targets, noise_bound, effects), steps
 
 
-def _none(targets: Tensor, _noise_bound: Tensor, _tolerance: float) -> _Found:
+def _none(targets: Tensor, noise_bound: Tensor, _: float) -> _Found:
     effects = half_split(targets)
-    return effects, sign_dual(effects), torch.zeros(len(targets), dtype=torch.int64, device=targets.device)
+    return (
+        effects,
+        sign_dual(targets, noise_bound, effects),
+        torch.zeros(len(targets), dtype=torch.int64, device=targets.device),
+    )
 
 
 SOLVERS: dict[str, Callable[..., _Found]] = {"interior_point": _interior_point, "sgd": _sgd, "none": _none}
@@ -131,8 +135,9 @@ def _warn_if_missed(solution: Solution, tolerance: float) -> None:
     missed = int((solution.gap > tolerance).sum())
     if missed:
         warnings.warn(
-            f"{missed} of {len(solution.gap)} samples are not solved to `tolerance` = {tolerance:g}: the largest relative"
-            f" gap is {solution.gap.max().item():.2g}. The effects meet the noise bound but may not be the sparsest."
+            f"{missed} of {len(solution.gap)} samples are not solved to `tolerance` = {tolerance:g}: the"
+            f" largest relative gap is {solution.gap.max().item():.2g}. The effects meet the noise bound but may not be"
+            f" the sparsest."
             f" HINT: `.gap` tells which samples; float64 cannot do better where the noise bound is tiny.",
             stacklevel=3,
         )

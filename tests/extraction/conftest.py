@@ -71,7 +71,7 @@ def _trained(seed, steps):
 
 @lru_cache
 def _network_values(n, samples=2, steps=60, seed=0):
-    """Log-odds of the true class on all masked inputs: ``n`` cells of a 4×4 grid are variables, the others always shown."""
+    """Log-odds of the true class on all masked inputs; ``n`` cells of a 4×4 grid are variables, the others stay."""
     with torch.random.fork_rng():
         network, images, labels = _trained(seed, steps)
         cells = torch.randperm(16)[:n]
@@ -91,6 +91,15 @@ def _network_values(n, samples=2, steps=60, seed=0):
 
 def _noise_bound(values):
     return 0.02 * (values[:, -1] - values[:, 0]).abs().mean().item()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    """Matrices are small here: a second thread costs more than it gives."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

@@ -73,12 +73,14 @@ def test_storage_is_used_again_for_fewer_samples_without_new_matrices():
     assert torch.equal(matrix.solve(right), alone.solve(right))
 
 
-def test_a_singular_matrix_is_regularised_and_solved_where_it_can_be():
-    weights = torch.zeros(1, 2, 8, dtype=torch.float64)
-    weights[0, 0, 7] = 1
-    matrix = NormalMatrix(1, 3)
-    matrix.factorise(weights, torch.zeros(1, 8, dtype=torch.float64))
-    assert matrix.solve(torch.zeros(1, 8, dtype=torch.float64)).abs().max() == 0
+def test_a_singular_matrix_is_regularised_alone():
+    weights, box = diagonals(4, 2, spread=0.5)
+    weights[1, :, 1:] = 1e-40
+    weights[1, 1, 15] = 1
+    matrix, alone = NormalMatrix(2, 4), NormalMatrix(1, 4)
+    assert matrix.factorise(weights, 0 * box).all()
+    alone.factorise(weights[:1], 0 * box[:1])
+    assert torch.equal(matrix._factor[0], alone._factor[0])
 
 
 def test_a_broken_matrix_is_reported():

