@@ -81,10 +81,10 @@ def interior_point(
         Effects ``(samples, 2, 2**n)``, dual values ``(samples, 2**n)`` and iterations ``(samples,)``.
 
     Example:
-        >>> targets = torch.tensor([[0.0, 2.0, 3.0, 5.0]], dtype=torch.float64)
+        >>> targets = torch.tensor([[0.0, 2.0, -3.0, -1.0]], dtype=torch.float64)
         >>> effects, duals, iterations = interior_point(targets, torch.zeros(1, dtype=torch.float64))
-        >>> effects.round(decimals=6).abs().tolist()
-        [[[0.0, 2.0, 3.0, 0.0], [0.0, 0.0, 0.0, 0.0]]]
+        >>> effects.round(decimals=6).tolist()
+        [[[0.0, 2.0, -3.0, 0.0], [0.0, 0.0, 0.0, 0.0]]]
     """
     size = targets.shape[-1]
     effects = targets.new_zeros(len(targets), 2, size)
@@ -159,8 +159,8 @@ class _Batch:
 
     def unmet(self) -> Tensor:
         """What Φz + r still lacks of w."""
-        lower, upper = self.primal[:, _BOX].unbind(dim=1)
-        return residuals(self.targets, self.effects()) - (upper - lower) / 2
+        above, below = self.primal[:, _BOX].unbind(dim=1)
+        return residuals(self.targets, self.effects()) - (below - above) / 2
 
     def complementarity(self, primal: Tensor, dual: Tensor) -> Tensor:
         return (primal * dual * self.live).sum(dim=(1, 2)) / self.live.sum(dim=(1, 2))
@@ -238,8 +238,8 @@ def _direction(batch: _Batch, matrix: NormalMatrix, compliance: Tensor, pull: Te
     primal, dual, live = batch.primal, batch.dual, batch.live
     pull = pull * live
     push = pull[:, :4] / dual[:, :4]
-    upper, lower = (pull[:, _BOX] / primal[:, _BOX]).unbind(dim=1)
-    shift = compliance * (upper - lower)
+    above, below = (pull[:, _BOX] / primal[:, _BOX]).unbind(dim=1)
+    shift = compliance * (above - below)
     right = residuals(batch.unmet() + shift, push[:, _PLUS] - push[:, _MINUS])
     right[:, 0] = 0
     duals_step = matrix.solve(right)

@@ -45,7 +45,7 @@ class NormalMatrix:
         >>> matrix.factorise(weights, box).tolist()
         [True]
         >>> matrix.solve(torch.tensor([[0.0, 4.0, 4.0, 6.0]], dtype=torch.float64)).round(decimals=6).tolist()
-        [[0.0, 0.4, 0.4, 0.8]]
+        [[0.0, 1.0, 1.0, 0.0]]
     """
 
     def __init__(self, samples: int, n_variables: int, device: torch.device | str | None = None) -> None:

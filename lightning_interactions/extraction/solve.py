@@ -74,12 +74,12 @@ def solve(
         UserWarning: once a call, when ``interior_point`` missed the tolerance for some samples.
 
     Example:
-        >>> values = torch.tensor([[1.0, 3.0, 4.0, 10.0]])
+        >>> values = torch.tensor([[1.0, 3.0, -2.0, 0.0]])
         >>> solution = solve(values)
         >>> solution.and_.round(decimals=6).tolist()
-        [[0.0, 2.0, 3.0, 4.0]]
+        [[0.0, 2.0, -3.0, 0.0]]
         >>> round(solution.l1.item(), 6), solution.gap.item() < 1e-6
-        (9.0, True)
+        (5.0, True)
     """
     _check_values(values)
     _check_tolerance(tolerance)

@@ -163,7 +163,7 @@ def test_memory_does_not_change_results(steps, share, network_values, noise_boun
 @pytest.mark.parametrize("share", [1.0, 0.0])
 def test_threads_do_not_change_the_objective(steps, share, network_values, noise_bound_of):
     # Threads round differently, and where the optimum is not unique rounding decides between equally good effects.
-    values = network_values(8, samples=5, steps=steps)
+    values = network_values(7, steps=steps)
     noise_bound = share * noise_bound_of(values)
     single = solve(values, noise_bound)
     torch.set_num_threads(2)
