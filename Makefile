@@ -3,7 +3,7 @@ VENV ?= .venv
 PYTHON ?= python3
 RUN = $(VENV)/bin/python -m
 
-.PHONY: install demo test lint
+.PHONY: install demo test lint bench-extraction
 
 install: $(VENV)/.installed
 
@@ -24,3 +24,6 @@ lint: install
 	$(RUN) ruff format --check .
 	$(RUN) mypy
 	$(VENV)/bin/lint-imports
+
+bench-extraction: install
+	$(VENV)/bin/python benchmarks/extraction.py $(ARGS)

@@ -1,0 +1,307 @@
+"""How fast the sparse AND–OR split is solved, and how close to the optimum: every solver beside three measuring rods.
+
+The values are those of the quickstart's network, trained here. Each case runs in a process of its own, so that its peak
+memory is its own. Every time is a ratio to (a) the published recipe, ``solver="sgd"``, one sample at a time, (b)
+``scipy.optimize.linprog(method="highs")`` on the same programme, (c) the floor of a dense interior-point method: one
+Cholesky factorisation an iteration at the speed measured here.
+
+    python benchmarks/extraction.py [--quick] [--device cuda]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from rich.console import Console
+from rich.table import Table
+from scipy.optimize import linprog
+from torch.nn import functional
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # the experiments are not installed
+
+from experiments.data.digits import Digits  # noqa: E402
+from experiments.models.vgg import VGG11  # noqa: E402
+from lightning_interactions.extraction.solve import solve  # noqa: E402
+from lightning_interactions.lattice import subset_masks  # noqa: E402
+from lightning_interactions.masking.feature_map import FeatureMapPatches  # noqa: E402
+from lightning_interactions.masking.forward import values  # noqa: E402
+from lightning_interactions.sparsify import output_scale  # noqa: E402
+
+RESULTS = Path(__file__).parent / "results"
+EPOCHS = 20
+REPEATS = 3
+LONG = 20.0
+"""Seconds after which a case is not repeated."""
+
+Case = tuple[str, int, int]
+"""Solver, n, number of samples."""
+
+CASES: dict[str, list[Case]] = {
+    "quick": [("sgd", 8, 1), ("highs", 8, 1), ("interior_point", 8, 8), ("column_generation", 8, 8), ("admm", 8, 8)],
+    "full": [
+        *(("sgd", n, 1) for n in (8, 10, 12)),
+        ("highs", 8, 3),
+        ("highs", 10, 2),
+        ("interior_point", 8, 50),
+        ("interior_point", 10, 50),
+        ("interior_point", 12, 2),
+        ("column_generation", 8, 50),
+        ("column_generation", 10, 50),
+        ("column_generation", 12, 4),
+        ("column_generation", 14, 1),
+        ("admm", 8, 50),
+        ("admm", 10, 50),
+        ("admm", 12, 4),
+        ("admm", 14, 1),
+        ("admm", 16, 1),
+    ],
+}
+
+
+def main() -> None:
+    """Run the benchmark, or one case of it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="n = 8 and few samples only; writes no results")
+    parser.add_argument("--device", default="cpu", help="where the project's solvers run")
+    parser.add_argument("--case", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.case:
+        print(json.dumps(run_case(**json.loads(options.case))))
+        return
+    rows = run_all(CASES["quick" if options.quick else "full"], options.device)
+    report = {"machine": machine(options.device), "rows": rows, "growth_exponent": growth_exponents(rows)}
+    print_table(report)
+    if not options.quick:
+        name = f"extraction_{options.device}"
+        RESULTS.mkdir(exist_ok=True)
+        (RESULTS / f"{name}.json").write_text(json.dumps(report, indent=1) + "\n")
+        growth_figure(rows).savefig(RESULTS / f"{name}_growth.png", dpi=150)
+
+
+def run_all(cases: list[Case], device: str) -> list[dict[str, Any]]:
+    """Every case in a process of its own, with the ratios that need more than one of them."""
+    model, images, classes = trained_network()
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for n_variables in sorted({n for _, n, _ in cases}):
+            count = max(samples for _, n, samples in cases if n == n_variables)
+            np.save(Path(folder) / f"{n_variables}.npy", network_values(model, images, classes, n_variables, count))
+        for solver, n_variables, samples in cases:
+            print(f"{solver} n={n_variables} samples={samples}", file=sys.stderr)
+            case = {"solver": solver, "n": n_variables, "samples": samples, "device": device, "folder": folder}
+            done = subprocess.run(  # noqa: S603  # our own file
+                [sys.executable, __file__, "--case", json.dumps(case)], stdout=subprocess.PIPE, check=True, text=True
+            )
+            rows.append(json.loads(done.stdout.splitlines()[-1]))
+    return with_ratios(rows, cholesky_gflops(device))
+
+
+def trained_network() -> tuple[torch.nn.Module, torch.Tensor, torch.Tensor]:
+    """The quickstart's network after some epochs, and held-out images with their classes."""
+    torch.manual_seed(0)
+    data = Digits()
+    data.setup("fit")
+    model = VGG11(width=0.25)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4)
+    for _ in range(EPOCHS):
+        for images, classes in data.train_dataloader():
+            optimizer.zero_grad()
+            functional.cross_entropy(model(images), classes).backward()
+            optimizer.step()
+    images, classes = next(iter(data.val_dataloader()))
+    return model, images, classes
+
+
+def network_values(
+    model: torch.nn.Module, images: torch.Tensor, classes: torch.Tensor, n_variables: int, count: int
+) -> np.ndarray:
+    """Log-odds on all masked versions of ``count`` images: ``(count, 2**n)``."""
+    patches = FeatureMapPatches("features.4", grid=8, border=1, n_variables=n_variables)
+    draws = patches.draw(images[:count])
+    return values(model, images[:count], classes[:count], patches, draws).numpy()
+
+
+def run_case(solver: str, n: int, samples: int, device: str, folder: str) -> dict[str, Any]:
+    """Time one case and say how good its answers are."""
+    every = torch.from_numpy(np.load(Path(folder) / f"{n}.npy"))
+    noise_bound = 0.02 * output_scale(every)
+    observed = every[:samples]
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    times: list[float] = []
+    while len(times) < REPEATS and sum(times) < LONG:
+        started = time.perf_counter()
+        row = highs(observed, noise_bound) if solver == "highs" else ours(observed, noise_bound, solver, device)
+        times.append(time.perf_counter() - started)
+    peak = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    if device == "cuda" and solver != "highs":
+        peak = torch.cuda.max_memory_allocated() / 2**20
+    seconds = statistics.median(times) / samples
+    return {"solver": solver, "n": n, "samples": samples, "s_per_sample": seconds, "peak_mb": peak} | row
+
+
+def ours(observed: torch.Tensor, noise_bound: float, solver: str, device: str) -> dict[str, Any]:
+    """One of the project's solvers."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # a missed tolerance shows in the column of the gap
+        solution = solve(observed.to(device), noise_bound, solver)
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return {
+        "l1": solution.l1.tolist(),
+        "gap": solution.gap.median().item(),
+        "noise_ratio": (solution.noise / noise_bound).max().item(),
+        "iterations": solution.iterations.double().mean().item(),
+    }
+
+
+def highs(observed: torch.Tensor, noise_bound: float) -> dict[str, Any]:
+    """SciPy's HiGHS, sample by sample, on min 1ᵀ(z⁺ + z⁻) s.t. Φ(z⁺ − z⁻) + r = w, |r| ≤ ζ."""
+    masks = subset_masks(observed.shape[1].bit_length() - 1).double()
+    sizes = masks.sum(dim=1)
+    meet = masks @ masks.T
+    phi = torch.cat([meet == sizes[None, :], meet > 0], dim=1)[1:, :].double()
+    phi = torch.cat([phi[:, 1 : len(masks)], phi[:, len(masks) + 1 :]], dim=1).numpy()
+    rows = len(phi)
+    equal = np.hstack([phi, -phi, np.eye(rows)])
+    cost = np.concatenate([np.ones(2 * phi.shape[1]), np.zeros(rows)])
+    l1 = []
+    for sample in observed.numpy():
+        right = sample[1:] - sample[0]
+        scale = np.abs(right).max()
+        box = noise_bound / scale
+        bounds = [(0, None)] * (2 * phi.shape[1]) + [(-box, box)] * rows
+        l1.append(linprog(cost, A_eq=equal, b_eq=right / scale, bounds=bounds, method="highs").fun * scale)
+    return {"l1": l1, "gap": 0.0, "noise_ratio": 1.0, "iterations": float("nan")}
+
+
+def cholesky_gflops(device: str) -> dict[int, float]:
+    """Speed of one float64 Cholesky factorisation of the size of the normal matrix, by n."""
+    speed = {}
+    for n_variables in (8, 10, 12):
+        size = 2**n_variables - 1
+        matrix = torch.rand(size, size, dtype=torch.float64, device=device)
+        matrix = matrix @ matrix.T + size * torch.eye(size, dtype=torch.float64, device=device)
+        times = []
+        for _ in range(REPEATS):
+            started = time.perf_counter()
+            torch.linalg.cholesky(matrix)
+            if device == "cuda":
+                torch.cuda.synchronize()
+            times.append(time.perf_counter() - started)
+        speed[n_variables] = size**3 / 3 / min(times) / 1e9
+    return speed
+
+
+def with_ratios(rows: list[dict[str, Any]], gflops: dict[int, float]) -> list[dict[str, Any]]:
+    """Add L1 relative to the optimum, and time relative to the measuring rods of the same n."""
+    for row in rows:
+        n_variables = row["n"]
+        optimum = optimal_l1(rows, n_variables)
+        known = min(len(row["l1"]), len(optimum))
+        ratios = [mine / best for mine, best in zip(row["l1"][:known], optimum[:known], strict=True)]
+        row["l1_over_optimum"] = statistics.median(ratios) if ratios else None
+        for rod in ("sgd", "highs"):
+            time_of_rod = next((r["s_per_sample"] for r in rows if r["solver"] == rod and r["n"] == n_variables), None)
+            row[f"times_faster_than_{rod}"] = time_of_rod and time_of_rod / row["s_per_sample"]
+        row["times_floor"] = None
+        if row["solver"] == "interior_point":
+            floor = row["iterations"] * (2**n_variables - 1) ** 3 / 3 / (gflops[n_variables] * 1e9)
+            row["times_floor"] = row["s_per_sample"] / floor
+    for row in rows:
+        del row["l1"]
+    return rows
+
+
+def optimal_l1(rows: list[dict[str, Any]], n_variables: int) -> list[float]:
+    """The smallest certified L1 of each sample: an exact solver's, where one ran."""
+    exact = [r["l1"] for r in rows if r["n"] == n_variables and r["solver"] in {"interior_point", "column_generation"}]
+    return max(exact, key=len, default=[])
+
+
+def growth_exponents(rows: list[dict[str, Any]]) -> dict[str, float]:
+    """The exponent p of time ∝ (2ⁿ)ᵖ for each solver that ran at two sizes or more: least squares in log–log."""
+    exponents = {}
+    for solver in dict.fromkeys(row["solver"] for row in rows):
+        points = [(row["n"] * np.log(2), np.log(row["s_per_sample"])) for row in rows if row["solver"] == solver]
+        if len(points) > 1:
+            exponents[solver] = float(np.polyfit(*zip(*points, strict=True), deg=1)[0])
+    return exponents
+
+
+def growth_figure(rows: list[dict[str, Any]]) -> Figure:
+    """Time a sample against the number of masked inputs, both logarithmic."""
+    figure = Figure(figsize=(5, 4), layout="constrained")
+    ax = figure.subplots()
+    for solver in dict.fromkeys(row["solver"] for row in rows):
+        mine = [row for row in rows if row["solver"] == solver]
+        ax.plot([2 ** row["n"] for row in mine], [row["s_per_sample"] for row in mine], marker="o", label=solver)
+    ax.set_xscale("log", base=2)
+    ax.set_yscale("log")
+    ax.set_xlabel("masked inputs of a sample, 2ⁿ")
+    ax.set_ylabel("seconds a sample")
+    ax.legend(frameon=False)
+    ax.grid(alpha=0.3)
+    return figure
+
+
+def machine(device: str) -> dict[str, Any]:
+    """What ran, and when."""
+    processor = platform.processor() or platform.machine()
+    information = Path("/proc/cpuinfo")
+    if information.exists():
+        names = [line for line in information.read_text().splitlines() if line.startswith("model name")]
+        processor = names[0].split(":", 1)[1].strip() if names else processor
+    return {
+        "date": datetime.now(timezone.utc).date().isoformat(),
+        "processor": processor,
+        "cores": os.cpu_count(),
+        "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+    }
+
+
+def print_table(report: dict[str, Any]) -> None:
+    """One line a case."""
+    table = Table(title=", ".join(f"{key} {value}" for key, value in report["machine"].items()))
+    columns = {
+        "solver": "{}",
+        "n": "{}",
+        "samples": "{}",
+        "s_per_sample": "{:.3g}",
+        "peak_mb": "{:.0f}",
+        "l1_over_optimum": "{:.6f}",
+        "gap": "{:.1e}",
+        "noise_ratio": "{:.3f}",
+        "iterations": "{:.0f}",
+        "times_faster_than_sgd": "{:.1f}",
+        "times_faster_than_highs": "{:.1f}",
+        "times_floor": "{:.1f}",
+    }
+    for name in columns:
+        table.add_column(name.replace("_", " "))
+    for row in report["rows"]:
+        table.add_row(*("–" if row[k] is None else form.format(row[k]) for k, form in columns.items()))
+    Console(width=160).print(table)
+    print("time grows like (2**n)**p:", {solver: round(p, 2) for solver, p in report["growth_exponent"].items()})
+
+
+if __name__ == "__main__":
+    main()
