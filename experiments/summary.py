@@ -62,16 +62,20 @@ def time_points(history: History) -> list[int]:
 
 
 def bar_row(amounts: list[float]) -> str:
-    """Non-negative amounts as one character each, relative to the largest.
+    """Non-negative amounts as one character each, relative to the largest; a dash where there is nothing to compare.
 
     Example:
         >>> bar_row([0.0, 1.0, 2.0, 4.0])
         ' ▂▄█'
     """
     largest = max((amount for amount in amounts if math.isfinite(amount)), default=0.0)
-    if largest == 0:
-        return "–" * len(amounts)
-    return "".join(_BARS[math.ceil(amount / largest * (len(_BARS) - 1))] for amount in amounts)
+    return "".join(_bar(amount, largest) for amount in amounts)
+
+
+def _bar(amount: float, largest: float) -> str:
+    if largest == 0 or not math.isfinite(amount):
+        return "–"
+    return _BARS[math.ceil(amount / largest * (len(_BARS) - 1))]
 
 
 def _table(history: History) -> Table:

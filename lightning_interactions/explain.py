@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -80,8 +81,8 @@ def explain(
         torch.Size([5, 8])
     """
     scalar = resolve_output(output)
-    if not noise_ratio >= 0:
-        msg = f"`noise_ratio` must be a number ≥ 0, got {noise_ratio!r}."
+    if not 0 <= noise_ratio < math.inf:
+        msg = f"`noise_ratio` must be a finite number ≥ 0, got {noise_ratio!r}."
         raise ValueError(msg)
     targets = _check_targets(targets, batch_size(inputs))
     drawn = variables.draw(inputs, seed)

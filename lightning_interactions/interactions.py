@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import io
 import json
-import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -73,6 +73,9 @@ class Interactions:
 
     def __post_init__(self) -> None:
         lattice.variable_count(self.values)
+        if self.values.ndim != 2:  # noqa: PLR2004
+            msg = f"`values` must have shape (samples, 2**n), got {tuple(self.values.shape)}."
+            raise ValueError(msg)
         n_samples, n_subsets = self.values.shape
         for name, shape in {
             "and_": (n_samples, n_subsets),
@@ -164,16 +167,22 @@ class Interactions:
             FileNotFoundError: if there is no such file.
             ValueError: if the file is damaged, foreign, or written by a newer version.
         """
+        content = Path(path).read_bytes()
         try:
-            with np.load(path, allow_pickle=False) as archive:
-                schema = int(archive["schema"])
-                if schema > _SCHEMA:
-                    msg = f"it has schema {schema}, this version reads up to {_SCHEMA}"
-                    raise ValueError(msg)  # noqa: TRY301
-                provenance = json.loads(archive["provenance"].item())
-                tensors = {name: torch.from_numpy(archive[name]) for name in _ARRAYS if name != "threshold"}
-                threshold = float(archive["threshold"])
-            return cls(**tensors, threshold=threshold, provenance=provenance)
-        except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+            return cls._parse(content)
+        except Exception as error:  # damage shows as whatever the ZIP, NumPy and JSON readers stumble over
             msg = f"'{path}' is no readable file of Interactions: {error}. HINT: write it again with `.save(path)`."
             raise ValueError(msg) from error
+
+    @classmethod
+    def _parse(cls, content: bytes) -> Interactions:
+        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+            schema = int(archive["schema"])
+            if schema > _SCHEMA:
+                msg = f"it has schema {schema}, this version reads up to {_SCHEMA}"
+                raise ValueError(msg)
+            return cls(
+                **{name: torch.from_numpy(archive[name]) for name in _ARRAYS if name != "threshold"},
+                threshold=float(archive["threshold"]),
+                provenance=json.loads(archive["provenance"].item()),
+            )

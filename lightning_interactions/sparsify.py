@@ -75,8 +75,9 @@ def sparsify(
         >>> found.or_.round(decimals=6).tolist()
         [[0.0, 0.0, 0.0, 1.0]]
     """
+    values = values.detach()
     solution = solve(values, noise_bound, solver, tolerance=tolerance, merge_order_one=merge_order_one)
-    values = values.detach().double().cpu()
+    values = values.double().cpu()
     if threshold is None:
         threshold = THRESHOLD_RATIO * output_scale(values) if len(values) else 0.0
     made_by = {"solver": solver, "tolerance": tolerance, "merge_order_one": merge_order_one}
@@ -90,7 +91,7 @@ def sparsify(
         threshold=threshold,
         provenance=made_by
         | {
-            "versions": {"lightning_interactions": __version__, "torch": torch.__version__},
+            "versions": {"lightning_interactions": __version__, "torch": str(torch.__version__)},
             "n_variables": lattice.variable_count(values),
         }
         | (provenance or {}),

@@ -19,26 +19,28 @@ _SAMPLES_IN_TABLE = 4
 _EFFECTS_IN_TABLE = 5
 
 
-def log_pictures(loggers: list[Any], interactions: Interactions, record: dict[str, Any], step: int) -> None:
+def log_pictures(
+    logger: Any, interactions: Interactions, record: dict[str, Any], step: int, prefix: str = PREFIX
+) -> None:
     """Give TensorBoard the strength figure, a histogram of the effects of each order and the strongest effects.
 
     Args:
-        loggers: the Trainer's loggers; those that are not TensorBoard's are passed over.
+        logger: one of the Trainer's loggers; one that is not TensorBoard's is passed over.
         interactions: what was measured.
         record: the same as plain data.
-        step: the global step of the measurement.
+        step: the step of the measurement on the logger's axis.
+        prefix: what every tag starts with.
     """
-    for logger in loggers:
-        writer: Any = getattr(logger, "experiment", None)
-        if not (hasattr(writer, "add_figure") and hasattr(writer, "add_histogram") and hasattr(writer, "add_text")):
-            continue
-        figure, _ = strength_by_order(
-            torch.tensor(record["positive"]), torch.tensor(record["negative"]), title=f"epoch {record['epoch']}"
-        )
-        writer.add_figure(f"{PREFIX}strength", figure, step, close=False)
-        for order, effects in _effects_by_order(interactions).items():
-            writer.add_histogram(f"{PREFIX}effects/order_{order:02d}", effects.numpy(), step)
-        writer.add_text(f"{PREFIX}strongest", effects_table(interactions), step)
+    writer: Any = getattr(logger, "experiment", None)
+    if not (hasattr(writer, "add_figure") and hasattr(writer, "add_histogram") and hasattr(writer, "add_text")):
+        return
+    figure, _ = strength_by_order(
+        torch.tensor(record["positive"]), torch.tensor(record["negative"]), title=f"epoch {record['epoch']}"
+    )
+    writer.add_figure(f"{prefix}strength", figure, step, close=False)
+    for order, effects in _effects_by_order(interactions).items():
+        writer.add_histogram(f"{prefix}effects/order_{order:02d}", effects.numpy(), step)
+    writer.add_text(f"{prefix}strongest", effects_table(interactions), step)
 
 
 def effects_table(interactions: Interactions) -> str:

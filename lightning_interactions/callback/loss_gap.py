@@ -31,12 +31,24 @@ def classification_loss(logits: Tensor, targets: Tensor) -> Tensor:
         logits: ``(B, K)``, ``(B, 1)`` or ``(B,)``.
         targets: true classes ``(B,)``.
 
+    Raises:
+        ValueError: if a target is no class of the head.
+
     Example:
         >>> import torch
         >>> classification_loss(torch.zeros(2, 4), torch.tensor([0, 3])).item()  # log 4
         1.3862943649291992
     """
-    if logits.ndim == 1 or logits.shape[1] == 1:
+    is_binary = logits.ndim == 1 or logits.shape[1] == 1
+    largest = 1 if is_binary else logits.shape[1] - 1
+    # torch refuses some of these late: with an IndexError on the CPU, by a lost device on the GPU.
+    if targets.numel() and not (targets.min() >= 0 and targets.max() <= largest):
+        msg = (
+            f"`targets` must be class indices 0 … {largest}, got values from {targets.min()} to {targets.max()}."
+            f" HINT: pass `loss=` a callable (logits, targets) -> mean loss for other targets."
+        )
+        raise ValueError(msg)
+    if is_binary:
         return functional.binary_cross_entropy_with_logits(logits.flatten(), targets.flatten().to(logits.dtype))
     return functional.cross_entropy(logits, targets.flatten().long())
 

@@ -6,6 +6,7 @@ import math
 import time
 import warnings
 from contextlib import contextmanager
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,16 +20,18 @@ from lightning_interactions.callback.history import History
 from lightning_interactions.callback.loggers import log_pictures
 from lightning_interactions.callback.loss_gap import Loss, classification_loss, mean_loss
 from lightning_interactions.callback.progress import measurement_bar
-from lightning_interactions.callback.record import failed, scalars, summarize
+from lightning_interactions.callback.record import PREFIX, failed, scalars, summarize
 from lightning_interactions.callback.samples import (
     Samples,
     SplitBatch,
+    fixed_random_state,
     flatten_loaders,
     split_batch,
     take_samples,
 )
 from lightning_interactions.distribution.phases import PhaseDetector
 from lightning_interactions.explain import explain
+from lightning_interactions.extraction.solve import SOLVERS
 from lightning_interactions.masking.batches import take_rows, to_device
 from lightning_interactions.masking.forward import Forward, call_network
 from lightning_interactions.masking.layers import find_layer
@@ -57,8 +60,8 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
     Epochs are counted as *completed* training epochs: 0 is the untrained network. Records are kept in
     :attr:`history`, in checkpoints, and with the interactions themselves under ``<log_dir>/interactions/``.
 
-    Every key starts with ``interactions/``. All but those of epoch 0 go through ``self.log``, so that
-    ``EarlyStopping`` and ``ModelCheckpoint`` can monitor them; between measurements they keep their last value.
+    Every key starts with ``interactions/``, or ``interactions/<name>/`` for a monitor with a name. ``EarlyStopping``
+    and ``ModelCheckpoint`` can monitor them; between measurements they keep their last value.
 
     =====================================  ====================================================================
     key                                    meaning and unit
@@ -106,6 +109,7 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
             with ``labels``.
         phase_detector: decides the phase.
         seed: decides which samples are taken.
+        name: tells one monitor from another where a Trainer has several: in keys, files and checkpoints.
         allow_untested: run under a strategy other than a single device or DDP.
 
     Raises:
@@ -135,17 +139,28 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
         split_batch: SplitBatch | None = None,
         phase_detector: PhaseDetector | None = None,
         seed: int = 0,
+        name: str | None = None,
         allow_untested: bool = False,
     ) -> None:
         super().__init__()
-        for name, value in (
+        for argument, value in (
             ("every_n_epochs", every_n_epochs),
             ("n_samples", n_samples),
             ("n_loss_samples", n_loss_samples),
+            ("mask_batch_size", 1 if mask_batch_size is None else mask_batch_size),
         ):
-            if value < 1:
-                msg = f"`{name}` must be at least 1, got {value!r}."
+            if not isinstance(value, Integral) or value < 1:
+                msg = f"`{argument}` must be a whole number, at least 1, got {value!r}."
                 raise ValueError(msg)
+        if not noise_ratio >= 0:
+            msg = f"`noise_ratio` must be a number ≥ 0, got {noise_ratio!r}."
+            raise ValueError(msg)
+        if solver not in SOLVERS:
+            msg = f"`solver` must be one of {', '.join(map(repr, SOLVERS))}, got {solver!r}."
+            raise ValueError(msg)
+        if name is not None and (not name or "/" in name):
+            msg = f"`name` must be a text without '/', got {name!r}."
+            raise ValueError(msg)
         if not isinstance(variables, Variables):
             msg = (
                 f"`variables` must be a Variables such as FeatureMapPatches(…), got a {type(variables).__name__}."
@@ -167,6 +182,7 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
         self.split_batch = split_batch
         self.phase_detector = PhaseDetector() if phase_detector is None else phase_detector
         self.seed = seed
+        self.name = name
         self.allow_untested = allow_untested
         self.history = History()
         self.interactions: Interactions | None = None
@@ -178,6 +194,12 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
         self._train_batches: list[Samples] = []
         self._held_out_batches: list[Samples] = []
         self._warned: set[str] = set()
+        self._first_phase = self.phase_detector.state_dict()
+
+    @property
+    def state_key(self) -> str:
+        """Under which checkpoints keep this monitor's state."""
+        return self._generate_state_key(name=self.name)
 
     def should_measure(self, epoch: int) -> bool:
         """Whether to measure after ``epoch`` completed epochs; 0 is the untrained network. Made to be overridden."""
@@ -198,27 +220,42 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
             raise MisconfigurationException(msg)
         if self.variables.layer is not None:
             find_layer(pl_module, self.variables.layer)
+        if trainer.global_step == 0:
+            # A new training, perhaps after another with the same monitor. A resumed one loads its state after this.
+            self.history, self.failures = History(), 0
+            self.phase_detector.load_state_dict(self._first_phase)
+            self._warned.clear()
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Take the samples and measure the untrained network; what is set up wrongly fails here."""
         log_dir = trainer.log_dir  # a collective call: never inside a rank guard
-        self.folder = None if trainer.fast_dev_run else Path(log_dir or trainer.default_root_dir) / "interactions"
+        folder = Path(log_dir or trainer.default_root_dir, "interactions", self.name or "")
+        self.folder = None if trainer.fast_dev_run else folder
         self._take_samples(trainer)
         if trainer.global_step == 0 and 0 not in self.history and self.should_measure(0):
             record = self._measure(trainer, pl_module, epoch=0, configuring=True)
             for logger in trainer.loggers:
-                logger.log_metrics(scalars(record), step=0)
+                with self._survived("logging the untrained network"):
+                    logger.log_metrics(scalars(record, self._prefix), step=0)
         else:
             self._rehearse(pl_module)
+        for record in list(self.history)[-1:]:
+            # `self.log` is not allowed here, and callbacks that monitor a key want it from the first epoch on.
+            logged = scalars(record, self._prefix)
+            trainer.callback_metrics.update({key: torch.tensor(logged[key], device=pl_module.device) for key in logged})
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         """Measure when it is time, and log."""
         epoch = trainer.current_epoch + 1
         if self.should_measure(epoch):
             record = self._measure(trainer, pl_module, epoch=epoch)
-            # Every rank has measured the same; the reduction only keeps Lightning from warning.
+            # Every rank has the same record; the reduction only keeps Lightning from warning.
             pl_module.log_dict(
-                scalars(record), on_step=False, on_epoch=True, batch_size=1, sync_dist=trainer.world_size > 1
+                scalars(record, self._prefix),
+                on_step=False,
+                on_epoch=True,
+                batch_size=1,
+                sync_dist=trainer.world_size > 1,
             )
 
     def state_dict(self) -> dict[str, Any]:
@@ -241,7 +278,7 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
         self._train_batches = self._loss_batches(trainer, flatten_loaders(trainer.train_dataloader))
         if self.samples is not None:
             inputs, targets = self.samples
-            self._held_out = Samples(inputs, torch.as_tensor(targets))
+            self._held_out = Samples(trainer.precision_plugin.convert_input(inputs), torch.as_tensor(targets))
             self._held_out_batches = [self._held_out]
             return
         loaders = self._validation_loaders(trainer)
@@ -287,24 +324,28 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
 
     def _prepare(self, trainer: Any, batch: Any) -> Samples:
         """A loader's batch as the network takes it: through the user's transfer hooks and the Trainer's precision."""
-        with _validating(trainer):
-            batch = trainer.strategy.batch_to_device(trainer.precision_plugin.convert_input(batch))
+        with fixed_random_state(self.seed), _validating(trainer):
+            # The three steps that Lightning's loops take.
+            batch = trainer.precision_plugin.convert_input(batch)
+            batch = trainer.lightning_module._on_before_batch_transfer(batch)  # noqa: SLF001
+            batch = trainer.strategy.batch_to_device(batch)
         inputs, targets = (self.split_batch or split_batch)(batch)
-        return Samples(to_device(inputs, "cpu"), targets.detach().cpu())
+        return Samples(to_device(inputs, "cpu"), torch.as_tensor(targets).detach().cpu())
 
     # -- measuring -----------------------------------------------------------------------------------------------------
 
     def _rehearse(self, pl_module: Any) -> None:
-        """Explain one sample, so that a mistake in the set-up shows now and not after the first epochs."""
+        """Measure the losses and explain one sample: a mistake in the set-up shows now, not after the first epochs."""
         held_out = self._usable_samples()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            try:
-                self._explain(pl_module, Samples(take_rows(held_out.inputs, [0]), held_out.targets[:1]), solver="none")
-            except (ValueError, TypeError):
-                raise
-            except Exception as error:  # noqa: BLE001  # the network's own trouble; the measurement will tell
-                self._warn_once(f"a rehearsal on one sample failed with {type(error).__name__}: {error}.", "rehearsal")
+        draws = self.variables.draw(held_out.inputs)
+        rows = [row for row, draw in enumerate(draws) if draw is not None][:1] or slice(None)
+        try:
+            self._losses(pl_module)
+            self._explain(pl_module, Samples(take_rows(held_out.inputs, rows), held_out.targets[rows]), solver="none")
+        except (ValueError, TypeError):
+            raise
+        except Exception as error:  # noqa: BLE001  # the network's own trouble; the measurement will tell
+            self._warn_once(f"a rehearsal on one sample failed with {_text(error)}.", "rehearsal")
 
     def _measure(self, trainer: Any, pl_module: Any, *, epoch: int, configuring: bool = False) -> dict[str, Any]:
         """Measure, and keep the record; a failure is a record of NaN, except for mistakes in the set-up."""
@@ -323,12 +364,15 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
                 raise
             self.failures += 1
             self._warn_once(
-                f"the measurement at epoch {epoch} failed with {type(error).__name__}: {error}. NaN is logged for it;"
-                f" the key 'interactions/failures' counts further failures.",
+                f"the measurement at epoch {epoch} failed with {_text(error)}. NaN is logged for it;"
+                f" the key '{self._prefix}failures' counts further failures.",
                 key="measurement",
             )
-        record |= {"epoch": epoch, "global_step": trainer.global_step} | losses | self._phase(epoch, losses)
-        record |= {"failures": self.failures, "seconds": time.perf_counter() - started}
+        record |= {"epoch": epoch, "global_step": trainer.global_step, "failures": self.failures} | losses
+        # The ranks' batch norms may differ until the next step, and with them what the ranks have measured.
+        record = trainer.strategy.broadcast(record)
+        self.failures = record["failures"]
+        record |= self._phase(epoch, record) | {"seconds": time.perf_counter() - started}
         self._keep(trainer, record)
         return record
 
@@ -362,9 +406,11 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
 
         return {"train_loss": measure(self._train_batches), "held_out_loss": measure(self._held_out_batches)}
 
-    def _phase(self, epoch: int, losses: dict[str, float]) -> dict[str, Any]:
-        gap = losses["held_out_loss"] - losses["train_loss"]
-        phase = self.phase_detector.update(epoch=epoch, gap=gap)
+    def _phase(self, epoch: int, record: dict[str, Any]) -> dict[str, Any]:
+        gap = record["held_out_loss"] - record["train_loss"]
+        if epoch not in self.history:  # a resumed training may measure an epoch again, which is no new evidence
+            self.phase_detector.update(epoch=epoch, gap=gap)
+        phase = self.phase_detector.phase
         onset = self.phase_detector.onset_epoch
         return {
             "loss_gap": gap,
@@ -379,13 +425,29 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
         self.history.add(record)
         if self.folder is None or not trainer.is_global_zero:
             return
-        try:
+        with self._survived("writing the results"):
+            self.history.save(self.folder / "history.json")
             if self.interactions is not None:
                 self.interactions.save(self.folder / f"epoch={record['epoch']:04d}.npz")
-                log_pictures(trainer.loggers, self.interactions, record, step=max(0, trainer.global_step - 1))
-            self.history.save(self.folder / "history.json")
-        except Exception as error:  # noqa: BLE001  # a full disk must not cost the training
-            self._warn_once(f"writing the results failed with {type(error).__name__}: {error}.", key="writing")
+        if self.interactions is None:
+            return
+        # Where Lightning puts what is logged at the end of an epoch.
+        step = max(0, trainer.fit_loop.epoch_loop._batches_that_stepped - 1)  # noqa: SLF001
+        for logger in trainer.loggers:
+            with self._survived("drawing for the loggers"):
+                log_pictures(logger, self.interactions, record, step, self._prefix)
+
+    @property
+    def _prefix(self) -> str:
+        return PREFIX if self.name is None else f"{PREFIX}{self.name}/"
+
+    @contextmanager
+    def _survived(self, doing: str) -> Iterator[None]:
+        """Turn any error into a warning: a full disk must not cost the training."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001
+            self._warn_once(f"{doing} failed with {_text(error)}.", key=doing)
 
     def _warn_once(self, message: str, key: str) -> None:
         if key not in self._warned:
@@ -402,3 +464,7 @@ def _validating(trainer: Any) -> Iterator[None]:
         yield
     finally:
         trainer.state.stage = stage
+
+
+def _text(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".rstrip(".")

@@ -46,7 +46,8 @@ def _rich_bar(bar: Any, description: str, total: int) -> Iterator[Callable[[int,
     try:
         yield update
     finally:
-        bar.progress.remove_task(task)
+        # Hidden and not removed: Lightning finds its own tasks by their position in the list.
+        bar.progress.update(task, visible=False)
 
 
 @contextmanager

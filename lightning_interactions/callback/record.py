@@ -67,9 +67,9 @@ def failed(n_variables: int) -> dict[str, Any]:
     return {"n_variables": n_variables} | per_order | dict.fromkeys(_NUMBERS, math.nan) | {"n_samples": 0}
 
 
-def scalars(record: dict[str, Any]) -> dict[str, float]:
+def scalars(record: dict[str, Any], prefix: str = PREFIX) -> dict[str, float]:
     """The numbers of a record under the keys that are logged."""
     logged = {key: float(record[key]) for key in (*_NUMBERS, *_ALSO_LOGGED)}
     for key in _PER_ORDER:
         logged |= {f"{key}/order_{order:02d}": value for order, value in enumerate(record[key], start=1)}
-    return {f"{PREFIX}{key}": value for key, value in logged.items()}
+    return {f"{prefix}{key}": value for key, value in logged.items()}

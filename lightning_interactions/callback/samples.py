@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, DistributedSampler, IterableDataset
@@ -15,7 +17,7 @@ from torch.utils.data import DataLoader, DistributedSampler, IterableDataset
 from lightning_interactions.masking.batches import batch_size, join_rows, leaves, take_rows
 from lightning_interactions.masking.observe import random_state_kept
 
-__all__ = ["Accept", "Samples", "SplitBatch", "flatten_loaders", "split_batch", "take_samples"]
+__all__ = ["Accept", "Samples", "SplitBatch", "fixed_random_state", "flatten_loaders", "split_batch", "take_samples"]
 
 SplitBatch = Callable[[Any], tuple[Any, Tensor]]
 """``batch -> (inputs, targets)``."""
@@ -92,29 +94,47 @@ def take_samples(
     """Take the same ``count`` samples from data loaders each time, as batches that their own collation made.
 
     Samples of indexable data sets are drawn at random (many data sets are sorted by class) from those that the loader's
-    sampler visits; from other loaders the first samples are taken. Workers are not started for indexable ones; no
-    random state, global or the loader's own, is moved.
+    sampler visits; if a loader is not indexable, the first samples of all are taken. Workers are not started for
+    indexable ones; no random state, global or the loader's own, is moved. Random augmentation gives the same result
+    each time.
 
     Args:
         loaders: the loaders; samples are drawn from all of them together.
         count: how many samples.
         seed: decides which samples are drawn.
         accept: says of each sample of a collated batch whether it is wanted; all by default.
-        together: collate the samples of indexable data sets into one batch instead of batches of the loader's size.
+        together: collate the samples of each indexable data set into one batch instead of batches of the loader's
+            size.
 
     Returns:
         the batches, with ``count`` samples in all or as many as there are, and how many samples were not accepted.
     """
-    with random_state_kept(), ExitStack() as stack:
+    with fixed_random_state(seed), ExitStack() as stack:
         for loader in loaders:
-            stack.enter_context(_generators_kept(loader))
+            stack.enter_context(_generators_fixed(loader, seed))
         if not all(_is_indexable(loader) for loader in loaders):
             return _take_first(loaders, count, accept)
         chosen, refused = _choose(loaders, count, seed, accept)
-        if not chosen:
-            return [], refused
-        size = len(chosen) if together else loaders[0].batch_size or len(chosen)
-        return [_collate(chosen[start : start + size]) for start in range(0, len(chosen), size)], refused
+        batches = []
+        for number, loader in enumerate(loaders):
+            # Each loader has its own collation, and its batches may have a form of their own.
+            indices = [index for owner, index in chosen if owner == number]
+            size = len(indices) if together else loader.batch_size
+            size = max(1, size or len(indices))
+            batches += [_collate(loader, indices[start : start + size]) for start in range(0, len(indices), size)]
+        return batches, refused
+
+
+@contextmanager
+def fixed_random_state(seed: int) -> Iterator[None]:
+    """Draw the same random numbers in this block each time, and leave every random state as it was."""
+    with random_state_kept():
+        torch.default_generator.manual_seed(seed)
+        if torch.cuda.is_initialized():
+            torch.cuda.manual_seed_all(seed)
+        np.random.seed(seed % 2**32)  # noqa: NPY002  # the legacy global state is what user code draws from
+        random.seed(seed)
+        yield
 
 
 def _split_mapping(batch: Mapping[str, Any]) -> tuple[Any, Tensor]:
@@ -133,23 +153,24 @@ def _split_mapping(batch: Mapping[str, Any]) -> tuple[Any, Tensor]:
 
 def _choose(
     loaders: Sequence[DataLoader], count: int, seed: int, accept: Accept | None
-) -> tuple[list[tuple[DataLoader, int]], int]:
-    """Accepted samples as (loader, index), in a random order, and how many were refused on the way."""
-    visited = [(loader, index) for loader in loaders for index in _visited(loader)]
-    chosen: list[tuple[DataLoader, int]] = []
+) -> tuple[list[tuple[int, int]], int]:
+    """Accepted samples as (number of the loader, index), in a random order, and how many were refused on the way."""
+    visited = [(number, index) for number, loader in enumerate(loaders) for index in _visited(loader)]
+    chosen: list[tuple[int, int]] = []
     refused = 0
     for position in torch.randperm(len(visited), generator=torch.Generator().manual_seed(seed)).tolist():
         if len(chosen) == count:
             break
-        if accept is None or accept(_collate([visited[position]]))[0]:
-            chosen.append(visited[position])
+        number, index = visited[position]
+        if accept is None or accept(_collate(loaders[number], [index]))[0]:
+            chosen.append((number, index))
         else:
             refused += 1
     return chosen, refused
 
 
-def _collate(chosen: list[tuple[DataLoader, int]]) -> Any:
-    return chosen[0][0].collate_fn([loader.dataset[index] for loader, index in chosen])
+def _collate(loader: DataLoader, indices: list[int]) -> Any:
+    return loader.collate_fn([loader.dataset[index] for index in indices])
 
 
 def _take_first(loaders: Sequence[Any], count: int, accept: Accept | None) -> tuple[list[Any], int]:
@@ -183,19 +204,29 @@ def _visited(loader: Any) -> list[int]:
     if isinstance(sampler, DistributedSampler):
         # Every rank must take the same samples, so the share of one rank is not enough.
         whole: Any = sampler.dataset
-        return sorted(range(len(whole)) if whole is loader.dataset else (whole[i] for i in range(len(whole))))
+        return sorted(range(len(whole)) if whole is loader.dataset else {whole[i] for i in range(len(whole))})
     batches = islice(loader.batch_sampler, len(loader.batch_sampler))
     return sorted({index for batch in batches for index in batch})
 
 
 @contextmanager
-def _generators_kept(loader: Any) -> Iterator[None]:
-    """Restore the loader's and its samplers' own random generators."""
-    owners = (loader, *(getattr(loader, name, None) for name in ("sampler", "batch_sampler")))
-    generators = [getattr(owner, "generator", None) for owner in owners]
+def _generators_fixed(loader: Any, seed: int) -> Iterator[None]:
+    """Seed the loader's and its samplers' own random generators for the block, then restore them."""
+    generators = [getattr(owner, "generator", None) for owner in (loader, *_samplers(loader))]
     states = [(generator, generator.get_state()) for generator in generators if isinstance(generator, torch.Generator)]
+    for generator, _ in states:
+        generator.manual_seed(seed)
     try:
         yield
     finally:
         for generator, state in states:
             generator.set_state(state)
+
+
+def _samplers(owner: Any) -> Iterator[Any]:
+    """A loader's samplers, also those inside others; Lightning wraps a sampler in a ``DistributedSampler``."""
+    for name in ("sampler", "batch_sampler", "_sampler"):
+        if (inner := getattr(owner, name, None)) is not None:
+            yield from (inner, *_samplers(inner))
+    if isinstance(owner, DistributedSampler):
+        yield from _samplers(owner.dataset)

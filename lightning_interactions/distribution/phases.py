@@ -52,7 +52,9 @@ class PhaseDetector:
         self._against: list[int] = []
 
     def update(self, *, epoch: int, gap: float) -> Phase:
-        """Take in one measurement, in the order of training; a gap that is not finite is passed over.
+        """Take in one measurement, in the order of training.
+
+        A gap that is not finite is passed over, and so is the last epoch once more, which a resumed training measures.
 
         Args:
             epoch: completed training epochs.
@@ -61,7 +63,8 @@ class PhaseDetector:
         Returns:
             the phase after this measurement.
         """
-        if not math.isfinite(gap):
+        epoch, gap = int(epoch), float(gap)  # a NumPy number in a checkpoint would make the user's resume fail
+        if not math.isfinite(gap) or epoch == self._epoch:
             return self.phase
         self._epoch, self._gap = epoch, gap
         high = gap > self._lowest_gap + self.rise

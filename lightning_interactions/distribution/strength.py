@@ -49,7 +49,7 @@ def order_strength(
         >>> from lightning_interactions import sparsify
         >>> positive, negative = order_strength(sparsify(torch.tensor([[0.0, 1.0, 2.0, 5.0]]), solver="none"))
         >>> [round(a, 6) for a in positive.tolist()]
-        [4.0, 1.0]
+        [5.0, 1.0]
     """
     positive, negative = (side.mean(dim=0) for side in sample_order_strength(interactions, threshold))
     if not normalize:

@@ -1,0 +1,131 @@
+"""Other Trainers, precisions and loops than the plain one."""
+
+import math
+
+import pytest
+import pytorch_lightning
+import torch
+from torch.nn import functional
+from torch.utils.data import DataLoader, IterableDataset, TensorDataset
+
+from lightning_interactions import FeatureMapPatches
+
+
+def test_the_standalone_package(make_monitor, make_trainer, make_loaders, tmp_path):
+    class Module(pytorch_lightning.LightningModule):
+        def __init__(self):
+            super().__init__()
+            self.body = torch.nn.Sequential(torch.nn.Conv2d(1, 4, 3, padding=1), torch.nn.ReLU())
+            self.head = torch.nn.Linear(4, 3)
+
+        def forward(self, x):
+            return self.head(self.body(x).amax((2, 3)))
+
+        def training_step(self, batch, _):
+            return functional.cross_entropy(self(batch[0]), batch[1])
+
+        def validation_step(self, batch, _):
+            self.log("val_loss", functional.cross_entropy(self(batch[0]), batch[1]))
+
+        def configure_optimizers(self):
+            return torch.optim.SGD(self.parameters(), 0.1)
+
+    def train(*callbacks, **options):
+        torch.manual_seed(0)
+        module = Module()
+        trainer = make_trainer(*callbacks, cls=pytorch_lightning.Trainer, **options)
+        trainer.fit(module, *make_loaders())
+        return trainer, module
+
+    monitor = make_monitor(layer="body.1")
+    stopping = pytorch_lightning.callbacks.EarlyStopping("interactions/l1", patience=9)
+    keeping = pytorch_lightning.callbacks.ModelCheckpoint(tmp_path / "kept", monitor="interactions/l1")
+    logger = pytorch_lightning.loggers.TensorBoardLogger(tmp_path)
+    options = {"enable_checkpointing": True, "enable_progress_bar": True, "logger": logger}
+    trainer, module = train(monitor, stopping, keeping, **options)
+
+    assert monitor.failures == 0
+    assert monitor.history.epochs == [0, 1, 2]
+    assert trainer.callback_metrics["interactions/l1"] == pytest.approx(monitor.history[2]["l1"], rel=1e-6)
+    assert keeping.best_model_path
+    _, plain = train()
+    assert all(torch.equal(value, plain.state_dict()[key]) for key, value in module.state_dict().items())
+
+
+@pytest.mark.parametrize("given", [False, True], ids=["from the loaders", "samples given"])
+@pytest.mark.parametrize("precision", ["bf16-true", "bf16-mixed", "64-true", "32-true"])
+def test_precision(precision, given, fit, make_monitor, assert_same_training, draw):
+    monitor = make_monitor(samples=draw(6, 4) if given else None)
+    watched = fit(monitor, precision=precision)
+
+    assert monitor.failures == 0
+    assert all(map(math.isfinite, monitor.history.column("l1")))
+    assert all(map(math.isfinite, monitor.history.column("held_out_loss")))
+    assert_same_training(watched, fit(precision=precision))
+
+
+def test_accumulated_gradients_and_a_validation_inside_the_epoch(fit, make_monitor, assert_same_training):
+    options = {"accumulate_grad_batches": 2, "val_check_interval": 1, "max_epochs": 3}
+    monitor = make_monitor()
+    watched = fit(monitor, **options)
+    assert monitor.history.epochs == [0, 1, 2, 3]
+    assert monitor.history.column("global_step") == [0, 2, 4, 6]
+    assert_same_training(watched, fit(**options))
+
+
+def test_several_loaders_for_training_and_validation(
+    fit, make_monitor, make_module, make_loaders, conv_module_class, draw
+):
+    class Several(conv_module_class):
+        def training_step(self, batch, index):
+            assert set(batch) == {"labelled", "unlabelled"}
+            return super().training_step(batch["labelled"], index)
+
+        def validation_step(self, batch, _, dataloader_idx=0):  # noqa: ARG002
+            self.loss(batch)
+
+    unlabelled = DataLoader(TensorDataset(torch.randn(20, 1, 8, 8)), 5)
+    train, val = make_loaders()
+    monitor = make_monitor(
+        n_samples=20,
+        n_loss_samples=40,
+        split_batch=lambda batch: batch if len(batch) == 2 else (batch[0], torch.zeros(len(batch[0]))),
+    )
+    more = DataLoader(TensorDataset(*draw(9, 3)), 3)
+    fit(monitor, module=make_module(Several), loaders=({"labelled": train, "unlabelled": unlabelled}, [val, more]))
+    assert monitor.failures == 0
+    assert monitor.history[2]["n_samples"] == 20
+
+
+def test_iterable_data(fit, make_monitor, draw, assert_same_training):
+    class Stream(IterableDataset):
+        def __init__(self, n, seed):
+            self.data = draw(n, seed)
+
+        def __iter__(self):
+            for image, label in zip(*self.data, strict=True):
+                yield image + torch.rand(()), label
+
+    def loaders():
+        return DataLoader(Stream(24, 1), 8), DataLoader(Stream(12, 2), 8)
+
+    monitor = make_monitor()
+    watched = fit(monitor, loaders=loaders())
+    assert monitor.failures == 0
+    assert monitor.history[2]["n_samples"] == 4
+    assert_same_training(watched, fit(loaders=loaders()))
+
+
+def test_batches_in_dictionaries(fit, make_monitor, make_module, conv_module_class, draw):
+    class Dictionaries(conv_module_class):
+        def loss(self, batch):
+            return super().loss((batch["image"], batch["label"]))
+
+    images, labels = draw(24, 1)
+    rows = [{"image": image, "label": label} for image, label in zip(images, labels, strict=True)]
+    loader = DataLoader(rows, 8)
+    monitor = make_monitor()
+    _, module = fit(monitor, module=make_module(Dictionaries), loaders=(loader, loader))
+    assert monitor.failures == 0
+    assert isinstance(monitor.variables, FeatureMapPatches)
+    assert module.training
