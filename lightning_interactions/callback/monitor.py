@@ -61,7 +61,8 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
     :attr:`history`, in checkpoints, and with the interactions themselves under ``<log_dir>/interactions/``.
 
     Every key starts with ``interactions/``, or ``interactions/<name>/`` for a monitor with a name. ``EarlyStopping``
-    and ``ModelCheckpoint`` can monitor them; between measurements they keep their last value.
+    and ``ModelCheckpoint`` can monitor them; between measurements they keep their last value. A failed measurement logs
+    NaN, on which ``EarlyStopping`` stops unless it has ``check_finite=False``.
 
     =====================================  ====================================================================
     key                                    meaning and unit
@@ -152,8 +153,8 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
             if not isinstance(value, Integral) or value < 1:
                 msg = f"`{argument}` must be a whole number, at least 1, got {value!r}."
                 raise ValueError(msg)
-        if not noise_ratio >= 0:
-            msg = f"`noise_ratio` must be a number ≥ 0, got {noise_ratio!r}."
+        if not 0 <= noise_ratio < math.inf:
+            msg = f"`noise_ratio` must be a finite number ≥ 0, got {noise_ratio!r}."
             raise ValueError(msg)
         if solver not in SOLVERS:
             msg = f"`solver` must be one of {', '.join(map(repr, SOLVERS))}, got {solver!r}."

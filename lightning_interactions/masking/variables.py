@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -40,8 +40,12 @@ class Draw:
     baseline: tuple[float, ...]
 
     def as_dict(self) -> dict[str, Any]:
-        """The draw as plain data, for a file."""
-        return asdict(self)
+        """The draw as plain data, equal to what a JSON file gives back."""
+        return {
+            "positions": [list(position) for position in self.positions],
+            "names": list(self.names),
+            "baseline": list(self.baseline),
+        }
 
 
 class Variables(ABC):

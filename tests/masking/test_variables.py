@@ -62,7 +62,7 @@ def test_number_of_variables_is_checked(n_variables):
 def test_a_draw_becomes_plain_data():
     draw = Draw(((1, 2),), ("row 1 col 2",), (0.0,))
 
-    assert draw.as_dict() == {"positions": ((1, 2),), "names": ("row 1 col 2",), "baseline": (0.0,)}
+    assert draw.as_dict() == {"positions": [[1, 2]], "names": ["row 1 col 2"], "baseline": [0.0]}
 
 
 def first_numbers(inputs, seed=0):
