@@ -2,7 +2,10 @@
 
 from lightning_interactions import lattice
 from lightning_interactions.callback.monitor import InteractionMonitor
+from lightning_interactions.distribution.decay import decay
+from lightning_interactions.distribution.disentangle import disentangle
 from lightning_interactions.distribution.phases import PhaseDetector
+from lightning_interactions.distribution.spindle import spindle
 from lightning_interactions.distribution.strength import order_strength
 from lightning_interactions.explain import explain
 from lightning_interactions.interactions import Interactions
@@ -24,8 +27,11 @@ __all__ = [
     "TokenWords",
     "Variables",
     "__version__",
+    "decay",
+    "disentangle",
     "explain",
     "lattice",
     "order_strength",
     "sparsify",
+    "spindle",
 ]

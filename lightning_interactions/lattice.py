@@ -21,6 +21,7 @@ __all__ = [
     "MAX_VARIABLES",
     "and_interactions",
     "check_n_variables",
+    "kronecker_power",
     "moebius",
     "or_interactions",
     "reconstruct",
@@ -37,6 +38,9 @@ MAX_VARIABLES = 20
 
 _LARGEST_DENSE_FACTOR = 5
 """Up to this many bits a side (n ≤ 10) two dense factors beat the butterfly at every batch size."""
+
+Base = tuple[tuple[float, float], tuple[float, float]]
+"""A 2×2 matrix, row by row."""
 
 _MOEBIUS = ((1, 0), (-1, 1))
 _ZETA = ((1, 0), (1, 1))
@@ -128,7 +132,7 @@ def moebius(x: Tensor, *, dtype: torch.dtype | None = torch.float64) -> Tensor:
         >>> moebius(torch.tensor([1.0, 3.0, 4.0, 10.0])).tolist()
         [1.0, 2.0, 3.0, 4.0]
     """
-    return _kronecker_power(_MOEBIUS, x, dtype)
+    return kronecker_power(_MOEBIUS, x, dtype)
 
 
 def zeta(x: Tensor, *, dtype: torch.dtype | None = torch.float64) -> Tensor:
@@ -146,7 +150,7 @@ def zeta(x: Tensor, *, dtype: torch.dtype | None = torch.float64) -> Tensor:
         >>> zeta(torch.tensor([1.0, 2.0, 3.0, 4.0])).tolist()
         [1.0, 3.0, 4.0, 10.0]
     """
-    return _kronecker_power(_ZETA, x, dtype)
+    return kronecker_power(_ZETA, x, dtype)
 
 
 def and_interactions(values: Tensor) -> Tensor:
@@ -243,13 +247,22 @@ def reconstruct(and_: Tensor, or_: Tensor, bias: Tensor | float = 0.0) -> Tensor
     return bias + values_from_and(and_) + values_from_or(or_)
 
 
-def _without_bias(x: Tensor) -> Tensor:
-    x[..., 0] = 0
-    return x
+def kronecker_power(base: Base, x: Tensor, dtype: torch.dtype | None = torch.float64) -> Tensor:
+    r"""Apply :math:`B \otimes B \otimes \dots \otimes B` with ``n`` factors to the last axis of ``x``.
 
+    Args:
+        base: the 2×2 matrix :math:`B`, row by row; row and column 0 stand for *absent*, 1 for *present*.
+        x: tensor ``(..., 2**n)``.
+        dtype: the precision to compute and return in; ``None`` keeps the precision of ``x``.
 
-def _kronecker_power(base: tuple[tuple[int, int], tuple[int, int]], x: Tensor, dtype: torch.dtype | None) -> Tensor:
-    """Apply ``base ⊗ … ⊗ base`` to the last axis of ``x``."""
+    Raises:
+        ValueError: if the last axis is not a power of two.
+
+    Example:
+        >>> import torch
+        >>> kronecker_power(((1, 1), (1, 2)), torch.tensor([1.0, 0.0, 0.0, 1.0])).tolist()
+        [2.0, 3.0, 3.0, 5.0]
+    """
     n_variables = variable_count(x)
     x = x.to(dtype or x.dtype)
     n_low = (n_variables + 1) // 2
@@ -261,18 +274,29 @@ def _kronecker_power(base: tuple[tuple[int, int], tuple[int, int]], x: Tensor, d
     return (high @ (grid @ low.T)).reshape(x.shape)
 
 
-def _butterfly(base: tuple[tuple[int, int], tuple[int, int]], x: Tensor, n_variables: int) -> Tensor:
-    """One pass over the data for each bit. Every base here is lower triangular with a unit diagonal."""
-    factor = base[1][0]
+def _without_bias(x: Tensor) -> Tensor:
+    x[..., 0] = 0
+    return x
+
+
+def _butterfly(base: Base, x: Tensor, n_variables: int) -> Tensor:
+    """One pass over the data for each bit."""
+    (absent_absent, absent_present), (present_absent, present_present) = base
     result = x.clone(memory_format=torch.contiguous_format)
     for bit in range(n_variables):
         pairs = result.view(*x.shape[:-1], 1 << (n_variables - bit - 1), 2, 1 << bit)
-        pairs[..., 1, :] += factor * pairs[..., 0, :]
+        absent, present = pairs[..., 0, :], pairs[..., 1, :]
+        if base in {_MOEBIUS, _ZETA}:
+            present += present_absent * absent
+            continue
+        old_absent = absent.clone()
+        absent.mul_(absent_absent).add_(present, alpha=absent_present)
+        present.mul_(present_present).add_(old_absent, alpha=present_absent)
     return result
 
 
 @lru_cache(maxsize=64)
-def _dense_power(base: tuple[tuple[int, int], tuple[int, int]], n_bits: int, dtype: torch.dtype, device: str) -> Tensor:
+def _dense_power(base: Base, n_bits: int, dtype: torch.dtype, device: str) -> Tensor:
     # A tensor born in inference mode could not be used in a later backward pass, and the cache outlives the mode.
     with torch.inference_mode(mode=False), torch.no_grad():
         factor = torch.tensor(base, dtype=dtype, device=device)
