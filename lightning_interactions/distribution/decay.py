@@ -45,8 +45,9 @@ def decay(and_: Tensor, or_: Tensor, delta: float | Tensor, gamma: float | Tenso
     Example:
         >>> import torch
         >>> effects = torch.tensor([0.0, 1.0, 2.0, -4.0])
-        >>> [side.tolist() for side in decay(effects, torch.zeros(4), delta=0.0)]
-        [[3.0, 0.0], [0.0, 4.0]]
+        >>> positive, negative = decay(effects, torch.zeros(4), delta=0.0, gamma=2.0)
+        >>> positive.round(decimals=6).tolist(), negative.round(decimals=6).tolist()
+        ([6.0, 0.0], [0.0, 8.0])
     """
     gamma = torch.as_tensor(gamma, dtype=torch.float64)[..., None]
     if not (gamma >= 0).all():

@@ -29,7 +29,7 @@ def spindle(n: int, alpha: float | Tensor, beta: float | Tensor = 1.0) -> Tensor
         ValueError: if ``n`` is below 1, ``alpha`` is not positive, or ``beta`` is negative.
 
     Example:
-        >>> spindle(4, alpha=1.0, beta=2.0).tolist()
+        >>> spindle(4, alpha=1.0, beta=2.0).round(decimals=6).tolist()
         [8.0, 12.0, 8.0, 2.0]
     """
     if n < 1:
