@@ -127,7 +127,8 @@ def disentangle(
     _check_ranges(delta_range=delta_range, alpha_range=alpha_range)
     strength = _stacked(positive, negative, reference.n_variables)
     and_, or_ = _kept_effects(reference, threshold)
-    deltas = torch.logspace(*(math.log10(end) for end in delta_range), _DELTAS, dtype=torch.float64)
+    low, high = delta_range
+    deltas = torch.logspace(math.log10(low), math.log10(high), _DELTAS, dtype=torch.float64)
     alphas = torch.linspace(*alpha_range, _ALPHAS, dtype=torch.float64)
     decays = torch.cat(sample_decay(and_, or_, deltas), dim=-1)  # (deltas, samples, 2n)
     weights = _resampling(len(strength), decays.shape[1], bootstraps, seed)

@@ -47,7 +47,7 @@ def test_a_clean_mixture_is_taken_apart_exactly(reference, share):
     assert low <= share + 1e-3
     assert high >= share - 1e-3
     assert found.identified
-    if 0 < share:
+    if share > 0:
         assert found.alpha == pytest.approx(0.9, abs=0.02)
 
 
