@@ -18,15 +18,14 @@ from lightning_interactions import lattice
 from lightning_interactions.extraction.normal_matrix import NormalMatrix
 from lightning_interactions.extraction.programme import (
     apply_transpose,
-    dual_bound,
     free_effects,
     relative_gap,
     residuals,
 )
 
-__all__ = ["interior_point"]
+__all__ = ["MARGIN", "Batch", "Solved", "interior_point", "narrowed", "polished", "solve_batch"]
 
-_MARGIN = 1e-12
+MARGIN = 1e-12
 """The box is solved this much narrower, relative to max|w|, so that rounding cannot leave it."""
 
 _GOAL = 0.01
@@ -51,6 +50,9 @@ _PATIENCE = 8
 
 _PATIENCE_WHEN_SOLVED = 2
 """The same for a sample that has reached the tolerance already."""
+
+_REMOTE = 0.5
+"""Error above which an iterate is still on its way from the start, whatever its first steps gained."""
 
 _PLUS, _MINUS, _BOX = slice(0, 2), slice(2, 4), slice(4, 6)
 
@@ -98,16 +100,27 @@ def interior_point(
     matrix = NormalMatrix(min(together, len(todo)), n_variables, targets.device)
     for chunk in todo.split(together):
         unit = scale[chunk]
-        batch = _Batch.start(targets[chunk] / unit[:, None], noise_bound[chunk] / unit)
-        solved = _solve_batch(batch, matrix, tolerance, max_iterations)
-        effects[chunk] = _polished(batch, solved, matrix, tolerance) * unit[:, None, None]
+        box = narrowed(noise_bound[chunk] / unit)[:, None].expand(-1, size)
+        batch = Batch.start(targets[chunk] / unit[:, None], box)
+        solved = solve_batch(batch, matrix, tolerance, max_iterations)
+        effects[chunk] = polished(batch, solved, matrix, tolerance) * unit[:, None, None]
         duals[chunk] = solved.duals
         iterations[chunk] = solved.iterations
     return effects, duals, iterations
 
 
+def narrowed(noise_bound: Tensor) -> Tensor:
+    """The noise bound, relative to max|w|, to solve with: rounding then keeps within the true one.
+
+    Example:
+        >>> narrowed(torch.tensor([1e-13, 0.5], dtype=torch.float64)).tolist()
+        [0.0, 0.499999999999]
+    """
+    return torch.where(noise_bound > 2 * MARGIN, noise_bound - MARGIN, 0.0)
+
+
 @dataclass
-class _Solved:
+class Solved:
     """The best iterate of every sample of a chunk."""
 
     effects: Tensor
@@ -117,32 +130,48 @@ class _Solved:
 
 
 @dataclass
-class _Batch:
-    """The samples still being solved, one row each; targets are scaled to max|w| = 1."""
+class Batch:
+    """The samples still being solved, one row each; targets are scaled to max|w| = 1.
+
+    The objective is Σ costs·|z|, and every target has a box of its own.
+    """
 
     index: Tensor
     targets: Tensor
     box: Tensor
+    costs: Tensor
     live: Tensor
     primal: Tensor
     dual: Tensor
     duals: Tensor
 
     @classmethod
-    def start(cls, targets: Tensor, noise_bound: Tensor) -> _Batch:
+    def start(
+        cls, targets: Tensor, box: Tensor, signs: tuple[Tensor, Tensor] | None = None, costs: Tensor | None = None
+    ) -> Batch:
+        """Begin in the middle.
+
+        Args:
+            targets: ``(samples, 2**n)``.
+            box: half the width of the box of every target, of the same shape.
+            signs: the effects that may be positive and those that may be negative, bool ``(samples, 2, 2**n)`` each;
+                by default all.
+            costs: positive, ``(samples, 2, 2**n)``; by default 1.
+        """
         samples, size = targets.shape
-        box = torch.where(noise_bound > 2 * _MARGIN, noise_bound - _MARGIN, 0.0)
         free = free_effects(lattice.variable_count(targets), targets.device).expand(samples, 2, size)
-        rows = ((box[:, None] > 0) & (torch.arange(size, device=targets.device) > 0))[:, None]
-        live = torch.cat([free, free, rows, rows], dim=1)
+        if costs is None:
+            costs = torch.ones_like(free, dtype=torch.float64)
+        rows = ((box > 0) & (torch.arange(size, device=targets.device) > 0))[:, None]
+        live = torch.cat([*(signs or (free, free)), rows, rows], dim=1)
         primal = torch.full(live.shape, _START, dtype=torch.float64, device=targets.device)
-        dual = torch.ones_like(primal)
-        primal[:, _BOX] = box[:, None, None]
-        dual[:, _BOX] = _START**2 / box[:, None, None]
+        primal[:, _BOX] = box[:, None]
+        dual = torch.cat([costs, costs, (_START**2 / box[:, None]).expand(-1, 2, -1)], dim=1)
         return cls(
             index=torch.arange(samples, device=targets.device),
             targets=targets,
             box=box,
+            costs=costs,
             live=live,
             # Pairs that are not live never move: (1, 1) divides safely and is left out of every sum.
             primal=torch.where(live, primal, 1.0),
@@ -150,25 +179,36 @@ class _Batch:
             duals=torch.zeros_like(targets),
         )
 
-    def keep(self, rows: Tensor) -> _Batch:
-        return _Batch(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
+    def keep(self, rows: Tensor) -> Batch:
+        """The samples at ``rows`` alone."""
+        return Batch(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
 
     def effects(self) -> Tensor:
-        # Pairs that are not live hold 1 on both sides, which cancels.
-        return self.primal[:, _PLUS] - self.primal[:, _MINUS]
+        """Positive minus negative parts, ``(samples, 2, 2**n)``."""
+        held = self.primal * self.live
+        return held[:, _PLUS] - held[:, _MINUS]
 
     def unmet(self) -> Tensor:
         """What Φz + r still lacks of w."""
-        above, below = self.primal[:, _BOX].unbind(dim=1)
+        above, below = self.primal[:, _BOX].unbind(dim=1)  # equal where not live
         return residuals(self.targets, self.effects()) - (below - above) / 2
 
+    def bound(self, duals: Tensor) -> Tensor:
+        """A lower bound on the objective, from any dual values."""
+        value = (self.targets * duals).sum(dim=1) - (self.box * duals.abs()).sum(dim=1)
+        slope = apply_transpose(duals) / self.costs
+        violation = torch.where(self.live[:, :4], torch.cat([slope, -slope], dim=1), 0.0).amax(dim=(1, 2))
+        return (value / violation.clamp(min=1)).clamp(min=0)
+
     def complementarity(self, primal: Tensor, dual: Tensor) -> Tensor:
+        """Mean product of the pairs that are live, ``(samples,)``."""
         return (primal * dual * self.live).sum(dim=(1, 2)) / self.live.sum(dim=(1, 2))
 
 
-def _solve_batch(batch: _Batch, matrix: NormalMatrix, tolerance: float, max_iterations: int) -> _Solved:
+def solve_batch(batch: Batch, matrix: NormalMatrix, tolerance: float, max_iterations: int) -> Solved:
+    """Iterate until every sample is done; ``batch.index`` must count the samples from 0."""
     samples = len(batch.targets)
-    best = _Solved(
+    best = Solved(
         effects=batch.targets.new_zeros(samples, 2, batch.targets.shape[-1]),
         duals=torch.zeros_like(batch.targets),
         error=batch.targets.new_full((samples,), torch.inf),
@@ -184,8 +224,11 @@ def _solve_batch(batch: _Batch, matrix: NormalMatrix, tolerance: float, max_iter
         best.error[improved] = error[better]
         reached_at[improved] = iteration
         best.iterations[batch.index] = iteration
-        patience = torch.where(best.error[batch.index] <= tolerance, _PATIENCE_WHEN_SOLVED, _PATIENCE)
-        unfinished = (error > _GOAL * tolerance) & (iteration - reached_at[batch.index] < patience)
+        so_far = best.error[batch.index]
+        patience = torch.where(so_far <= tolerance, _PATIENCE_WHEN_SOLVED, _PATIENCE)
+        # On the way in from a remote start the error may rise for long; rounding is no reason yet.
+        remote = (so_far > _REMOTE) & error.isfinite()
+        unfinished = (error > _GOAL * tolerance) & (remote | (iteration - reached_at[batch.index] < patience))
         batch = batch.keep(unfinished)
         if not len(batch.index) or iteration == max_iterations:
             break
@@ -193,19 +236,19 @@ def _solve_batch(batch: _Batch, matrix: NormalMatrix, tolerance: float, max_iter
     return best
 
 
-def _error(batch: _Batch) -> Tensor:
+def _error(batch: Batch) -> Tensor:
     r"""What the iterate is worth: its relative gap once the unmet targets are met, or the unmet targets if larger.
 
     Meeting the unmet targets :math:`\rho` changes the objective by :math:`y^\top \rho` to first order.
     """
     unmet = batch.unmet()
-    l1 = batch.effects().abs().sum(dim=(1, 2))
-    bound = (batch.targets * batch.duals).sum(dim=1) - batch.box * batch.duals.abs().sum(dim=1)
-    gap = (l1 + (batch.duals * unmet).sum(dim=1) - bound).abs() / l1
+    objective = (batch.costs * batch.effects().abs()).sum(dim=(1, 2))
+    bound = (batch.targets * batch.duals).sum(dim=1) - (batch.box * batch.duals.abs()).sum(dim=1)
+    gap = (objective + (batch.duals * unmet).sum(dim=1) - bound).abs() / objective
     return torch.maximum(gap, unmet.abs().amax(dim=1)).nan_to_num(nan=torch.inf)
 
 
-def _advance(batch: _Batch, matrix: NormalMatrix) -> _Batch:
+def _advance(batch: Batch, matrix: NormalMatrix) -> Batch:
     """One predictor and corrector step."""
     primal, dual, live = batch.primal, batch.dual, batch.live
     weights = (primal / dual * live)[:, :4].unflatten(1, (2, 2)).sum(dim=1)
@@ -233,7 +276,7 @@ def _advance(batch: _Batch, matrix: NormalMatrix) -> _Batch:
     )
 
 
-def _direction(batch: _Batch, matrix: NormalMatrix, compliance: Tensor, pull: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _direction(batch: Batch, matrix: NormalMatrix, compliance: Tensor, pull: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The Newton step of the pairs and of the dual values that changes every product primal·dual by ``pull``."""
     primal, dual, live = batch.primal, batch.dual, batch.live
     pull = pull * live
@@ -261,40 +304,39 @@ def _longest(point: Tensor, step: Tensor, share: float) -> Tensor:
     return (share * ratio.amin(dim=(1, 2), keepdim=True)).clamp(max=1)
 
 
-def _polished(batch: _Batch, solved: _Solved, matrix: NormalMatrix, tolerance: float) -> Tensor:
+def polished(batch: Batch, solved: Solved, matrix: NormalMatrix, tolerance: float) -> Tensor:
     """Exact zeros outside the support, and the rest of every target inside its box, at its edge where that pays."""
-    slack = 1 - apply_transpose(solved.duals).abs()
+    slack = batch.costs - apply_transpose(solved.duals).abs()
     sizes = solved.effects.abs()
     sparse = torch.where(sizes > _SUPPORT_RATIO * slack, solved.effects, 0.0)
-    room = (1 - residuals(batch.targets, sparse).abs() / batch.box[:, None]).clamp(min=0)
+    room = (1 - residuals(batch.targets, sparse).abs() / batch.box).clamp(min=0)
     at_edge = solved.duals.abs() > _SUPPORT_RATIO * room
-    goal = torch.where(at_edge, solved.duals.sign() * batch.box[:, None], _boxed(batch, sparse))
-    polished = _moved(batch, sparse, goal, sparse.abs(), matrix)
-    excess = (residuals(batch.targets, polished) - _boxed(batch, polished)).abs().amax(dim=1)
-    gap = relative_gap(polished.abs().sum(dim=(1, 2)), dual_bound(batch.targets, batch.box, solved.duals))
-    sound = (excess <= _MARGIN / 2) & (gap <= torch.clamp(2 * solved.error, min=tolerance / 2))
+    goal = torch.where(at_edge, solved.duals.sign() * batch.box, _boxed(batch, sparse))
+    moved = _moved(batch, sparse, goal, sparse.abs(), matrix)
+    excess = (residuals(batch.targets, moved) - _boxed(batch, moved)).abs().amax(dim=1)
+    gap = relative_gap((batch.costs * moved.abs()).sum(dim=(1, 2)), batch.bound(solved.duals))
+    sound = (excess <= MARGIN / 2) & (gap <= torch.clamp(2 * solved.error, min=tolerance / 2))
     misjudged = batch.index[~sound]
     if len(misjudged):
         # Every effect may move, by its share: that costs the exact zeros.
         part, effects = batch.keep(misjudged), solved.effects[misjudged]
-        polished[misjudged] = _moved(part, effects, _boxed(part, effects), effects.abs(), matrix)
-    return polished
+        moved[misjudged] = _moved(part, effects, _boxed(part, effects), effects.abs(), matrix)
+    return moved
 
 
-def _boxed(batch: _Batch, effects: Tensor) -> Tensor:
+def _boxed(batch: Batch, effects: Tensor) -> Tensor:
     """The rest w − Φz of every target, cut off at its box."""
-    box = batch.box[:, None]
-    return torch.minimum(torch.maximum(residuals(batch.targets, effects), -box), box)
+    return torch.minimum(torch.maximum(residuals(batch.targets, effects), -batch.box), batch.box)
 
 
-def _moved(batch: _Batch, effects: Tensor, goal: Tensor, weights: Tensor, matrix: NormalMatrix) -> Tensor:
+def _moved(batch: Batch, effects: Tensor, goal: Tensor, weights: Tensor, matrix: NormalMatrix) -> Tensor:
     r"""Change the effects by the little that turns the rest :math:`w - \Phi z` into ``goal``.
 
     It is the smallest change in the norm weighted by ``weights``: large effects take most of it. The sizes of the
     effects as weights spread far less than those of the last iterations, whose solutions lose digits to rounding.
     Targets with room left in their box give way a little.
     """
-    give = (batch.box[:, None] - goal.abs()).clamp(min=_LEAST_GIVE)
+    give = (batch.box - goal.abs()).clamp(min=_LEAST_GIVE)
     give[:, 0] = 0
     matrix.factorise(weights, give)
     moved = effects

@@ -48,6 +48,7 @@ class Solution:
         gap: ``(l1 - lower bound) / l1`` with the bound of a feasible dual point, ``(samples,)``; 0 where ``l1`` is 0.
         noise: :math:`\zeta' = \max_T |w_T - (\Phi z)_T|` that these effects really leave, ``(samples,)``.
         iterations: steps that the solver took, ``(samples,)``, int64.
+        duals: feasible dual values ``(samples, 2**n)`` that prove the gap, float64, without unit.
     """
 
     and_: Tensor
@@ -56,6 +57,7 @@ class Solution:
     gap: Tensor
     noise: Tensor
     iterations: Tensor
+    duals: Tensor
 
 
 def targets_of(values: Tensor) -> Tensor:
@@ -222,4 +224,5 @@ def certified_solution(
         gap=relative_gap(l1, dual_bound(targets, noise_bound, duals)),
         noise=residuals(targets, effects).abs().amax(dim=-1),
         iterations=iterations,
+        duals=duals / apply_transpose(duals).abs().amax(dim=(-2, -1)).clamp(min=1)[:, None],
     )

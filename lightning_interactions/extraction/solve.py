@@ -10,7 +10,10 @@ import torch
 from torch import Tensor
 
 from lightning_interactions import lattice
+from lightning_interactions.extraction.admm import admm
+from lightning_interactions.extraction.column_generation import column_generation
 from lightning_interactions.extraction.interior_point import interior_point
+from lightning_interactions.extraction.lowest_order import FACE_ACCURACY, lowest_order
 from lightning_interactions.extraction.programme import Solution, certified_solution, residuals, targets_of
 from lightning_interactions.extraction.sgd import half_split, sgd
 from lightning_interactions.extraction.sign_dual import sign_dual
@@ -43,13 +46,18 @@ def solve(
         \Bigl| v(x_T) - v(x_\varnothing) - \sum_{\varnothing \neq S \subseteq T} I^{AND}_S
         - \sum_{S \cap T \neq \varnothing} I^{OR}_S \Bigr| \le \zeta \quad \text{for all } T \qquad \text{(Appendix D)}
 
-    ==================  =====================================================================================
-    solver              what it does
-    ==================  =====================================================================================
-    ``interior_point``  the optimum, to ``tolerance``; option ``max_memory_mb`` (results do not depend on it)
-    ``sgd``             the published recipe; options ``steps`` and ``learning_rate``
-    ``none``            no optimisation: half AND, half OR (γ = 0, δ = 0)
-    ==================  =====================================================================================
+    =====================  ============================================================================================
+    solver                 what it does
+    =====================  ============================================================================================
+    ``interior_point``     the optimum, to ``tolerance``; options ``max_memory_mb`` (results do not depend on it) and
+                           ``tie_break`` (``"none"`` or ``"lowest_order"``, see :mod:`.lowest_order`)
+    ``column_generation``  the same optimum with a matrix as large as the answer, faster where few effects are needed;
+                           options ``tie_break`` (default ``"lowest_order"``), ``max_iterations`` and ``max_memory_mb``
+    ``admm``               nearly the optimum, far faster and for large ``n``; options ``target_gap``,
+                           ``max_iterations``, ``warm_start`` (an earlier :class:`Solution`) and ``max_memory_mb``
+    ``sgd``                the published recipe; options ``steps`` and ``learning_rate``
+    ``none``               no optimisation: half AND, half OR (γ = 0, δ = 0)
+    =====================  ============================================================================================
 
     Args:
         values: network outputs on all masked samples, ``(samples, 2**n)``, any floating-point type; a single sample
@@ -71,7 +79,7 @@ def solve(
         TypeError: for values that are not floating-point numbers, or an option that the solver does not have.
 
     Warns:
-        UserWarning: once a call, when ``interior_point`` missed the tolerance for some samples.
+        UserWarning: once a call, when an exact solver missed the tolerance for some samples.
 
     Example:
         >>> values = torch.tensor([[1.0, 3.0, -2.0, 0.0]])
@@ -96,8 +104,25 @@ def solve(
     return solution
 
 
-def _interior_point(targets: Tensor, noise_bound: Tensor, tolerance: float, **options: Any) -> _Found:
-    return interior_point(targets, noise_bound, tolerance=tolerance, **options)
+def _interior_point(
+    targets: Tensor, noise_bound: Tensor, tolerance: float, *, tie_break: str = "none", **options: Any
+) -> _Found:
+    _check_tie_break(tie_break)
+    if tie_break == "none":
+        return interior_point(targets, noise_bound, tolerance=tolerance, **options)
+    effects, duals, iterations = interior_point(targets, noise_bound, tolerance=FACE_ACCURACY * tolerance, **options)
+    return lowest_order(targets, noise_bound, effects, duals, tolerance=tolerance, **options), duals, iterations
+
+
+def _column_generation(
+    targets: Tensor, noise_bound: Tensor, tolerance: float, *, tie_break: str = "lowest_order", **options: Any
+) -> _Found:
+    _check_tie_break(tie_break)
+    return column_generation(targets, noise_bound, tolerance=tolerance, tie_break=tie_break, **options)
+
+
+def _admm(targets: Tensor, noise_bound: Tensor, _: float, **options: Any) -> _Found:
+    return admm(targets, noise_bound, **options)
 
 
 def _sgd(targets: Tensor, noise_bound: Tensor, _: float, **options: Any) -> _Found:
@@ -114,10 +139,19 @@ def _none(targets: Tensor, noise_bound: Tensor, _: float) -> _Found:
     )
 
 
-SOLVERS: dict[str, Callable[..., _Found]] = {"interior_point": _interior_point, "sgd": _sgd, "none": _none}
+SOLVERS: dict[str, Callable[..., _Found]] = {
+    "interior_point": _interior_point,
+    "sgd": _sgd,
+    "none": _none,
+    "admm": _admm,
+    "column_generation": _column_generation,
+}
 """Every solver by name: from targets, noise bound and tolerance to effects, dual values and iterations."""
 
-_EXACT = ("interior_point",)
+TIE_BREAKS = ("lowest_order", "none")
+"""What decides among equally sparse effects: the smallest total order, or nothing."""
+
+_EXACT = ("interior_point", "column_generation")
 
 
 def _made_feasible(targets: Tensor, noise_bound: Tensor, effects: Tensor) -> Tensor:
@@ -167,6 +201,13 @@ def _check_values(values: Tensor) -> None:
             f"`values` must be finite, got NaN or infinity in {len(wrong)} of {len(values)} samples, first in sample"
             f" {wrong[0]}. HINT: log-odds overflow when computed from probabilities; compute them from logits."
         )
+        raise ValueError(msg)
+
+
+def _check_tie_break(tie_break: str) -> None:
+    if tie_break not in TIE_BREAKS:
+        known = ", ".join(map(repr, TIE_BREAKS))
+        msg = f"`tie_break` must be one of {known}, got {tie_break!r}. HINT: check the spelling."
         raise ValueError(msg)
 
 

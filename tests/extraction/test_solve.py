@@ -4,7 +4,7 @@ import torch
 from lightning_interactions.extraction.solve import SOLVERS, solve
 
 VALUES = torch.tensor([[1.0, 3.0, 4.0, 10.0], [0.0, 1.0, 1.0, 1.0]])
-QUICK = {"interior_point": {}, "admm": {}, "sgd": {"steps": 5}, "none": {}}
+QUICK = {"interior_point": {}, "column_generation": {}, "admm": {}, "sgd": {"steps": 5}, "none": {}}
 
 
 @pytest.mark.parametrize("solver", SOLVERS)

@@ -1,0 +1,236 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lightning_interactions import lattice
+from lightning_interactions.extraction.admm import admm
+from lightning_interactions.extraction.programme import apply_transpose, dual_bound, residuals, targets_of
+from lightning_interactions.extraction.solve import solve
+from lightning_interactions.extraction.symmetric_inverse import SymmetricInverse
+
+few = settings(max_examples=5, deadline=None)
+NOISE = st.sampled_from([0.0, 1e-3, 0.02, 0.2])
+
+
+def bounds(values, share):
+    return share * (values - values[:, :1]).abs().amax(1)
+
+
+@st.composite
+def games(draw, samples=2, largest=5):
+    n = draw(st.integers(1, largest))
+    generator = torch.Generator().manual_seed(draw(st.integers(0, 2**31)))
+    values = torch.randn(samples, 2**n, dtype=torch.float64, generator=generator)
+    return values if draw(st.booleans()) else (2 * values).round()
+
+
+def random_rows(n, samples=3):
+    rows = torch.randn(samples, 2**n, dtype=torch.float64, generator=torch.Generator().manual_seed(n))
+    rows[:, 0] = 0
+    return rows
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 5, 6])
+def test_the_inverse_is_that_of_the_dense_matrix(n, dense_phi):
+    shift = torch.tensor([0.0, 0.3, 50.0], dtype=torch.float64)
+    phi = torch.from_numpy(dense_phi(n))[1:]
+    right = random_rows(n)
+    solved = SymmetricInverse(n, shift).solve(right)
+    for c, row, result in zip(shift, right, solved, strict=True):
+        expected = torch.linalg.solve(phi @ phi.T + c * torch.eye(len(phi), dtype=torch.float64), row[1:])
+        torch.testing.assert_close(result[1:], expected, rtol=1e-9, atol=1e-9)
+        assert result[0] == 0
+
+
+@pytest.mark.parametrize("n", [7, 10, 13])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_inverse_undoes_the_matrix(n, dtype):
+    shift = torch.tensor([2.0**n / 32, 2.0**n / 8, 2.0**n], dtype=torch.float64)
+    duals = random_rows(n)
+    product = lattice.reconstruct(*apply_transpose(duals).unbind(1)) + shift[:, None] * duals
+    solved = SymmetricInverse(n, shift, dtype).solve(product.to(dtype)).double()
+    error = (solved - duals).norm() / duals.norm()
+    assert error < (1e-9 if dtype == torch.float64 else 1e-2)
+
+
+def test_samples_of_the_inverse_can_be_dropped():
+    shift, right = torch.tensor([0.0, 1.0, 2.0]), random_rows(4)
+    inverse = SymmetricInverse(4, shift)
+    expected = inverse.solve(right)[[0, 2]]
+    inverse.keep(torch.tensor([True, False, True]))
+    torch.testing.assert_close(inverse.solve(right[[0, 2]]), expected)
+
+
+@pytest.mark.parametrize("steps", [0, 60])
+@pytest.mark.parametrize("n", [6, 8])
+@pytest.mark.parametrize("share", [10.0, 1.0, 0.1, 0.0])
+def test_close_to_the_optimum_on_network_values(n, steps, share, network_values, noise_bound_of):
+    values = network_values(n, samples=4, steps=steps)
+    noise_bound = share * noise_bound_of(values)
+    best = solve(values, noise_bound).l1
+    solution = solve(values, noise_bound, "admm", target_gap=5e-3)
+    assert (solution.l1 <= 1.01 * best + 1e-12).all()
+    assert ((1 - solution.gap) * solution.l1 <= best * (1 + 1e-6)).all()
+    # A bound far above the usual one leaves a handful of effects, and dual values that are harder to find.
+    assert (solution.gap <= (0.2 if share > 1 else 0.05)).all()
+    scale = targets_of(values).abs().amax(1)
+    assert (solution.noise <= noise_bound * (1 + 1e-9) + 1e-9 * scale * (noise_bound == 0)).all()
+
+
+def test_ten_variables(network_values, noise_bound_of):
+    values = network_values(10, samples=2)
+    noise_bound = noise_bound_of(values)
+    best = solve(values[:1], noise_bound, tolerance=1e-4).l1
+    solution = solve(values, noise_bound, "admm")
+    assert solution.l1[0] <= 1.01 * best[0]
+    assert (solution.gap <= 0.05).all()
+    assert (solution.noise <= noise_bound).all()
+
+
+def test_thirteen_variables_run(network_values, noise_bound_of):
+    values = network_values(13, samples=1)
+    solution = solve(values, noise_bound_of(values), "admm", max_iterations=150)
+    assert solution.noise.item() <= noise_bound_of(values)
+    assert solution.gap.item() <= 0.2
+
+
+def test_more_iterations_come_nearer(network_values, noise_bound_of):
+    values = network_values(7, samples=4)
+    gaps = [
+        solve(values, noise_bound_of(values), "admm", target_gap=1e-9, max_iterations=steps).gap
+        for steps in (100, 1000)
+    ]
+    assert (gaps[1] < gaps[0]).all()
+    assert (gaps[1] < 5e-3).all()
+
+
+def test_the_target_gap_is_what_the_certificate_says(network_values, noise_bound_of):
+    values = network_values(6, samples=4)
+    targets = targets_of(values)
+    noise_bound = torch.full((4,), noise_bound_of(values), dtype=torch.float64)
+    effects, duals, iterations = admm(targets, noise_bound, target_gap=0.05)
+    l1 = effects.abs().sum((1, 2))
+    assert (l1 - dual_bound(targets, noise_bound, duals) <= 0.0501 * l1).all()
+    assert (residuals(targets, effects).abs() <= noise_bound[:, None]).all()
+    assert (iterations < 300).all()
+
+
+def test_a_run_cut_short_is_honest(network_values, noise_bound_of):
+    values = network_values(6)
+    noise_bound = noise_bound_of(values)
+    solution, best = solve(values, noise_bound, "admm", max_iterations=3), solve(values, noise_bound).l1
+    assert (solution.noise <= noise_bound).all()
+    assert (solution.gap > 0.01).all()
+    assert ((1 - solution.gap) * solution.l1 <= best * (1 + 1e-6)).all()
+    assert (solution.l1 >= best * (1 - 1e-6)).all()
+
+
+@pytest.mark.parametrize("share", [1.0, 0.0])
+def test_a_warm_start_saves_iterations_and_is_never_worse(share, network_values, noise_bound_of):
+    before, after = network_values(8, samples=4, steps=60), network_values(8, samples=4, steps=62)
+    noise_bound = share * noise_bound_of(after)
+    earlier = solve(before, noise_bound, "admm", target_gap=5e-3, max_iterations=600)
+    cold = solve(after, noise_bound, "admm")
+    warm = solve(after, noise_bound, "admm", warm_start=earlier)
+    assert warm.iterations.sum() < cold.iterations.sum()
+    assert (warm.l1 <= 1.01 * cold.l1).all()
+    kept = solve(before, noise_bound, "admm", warm_start=earlier, max_iterations=1)
+    assert (kept.l1 <= earlier.l1 * (1 + 1e-9)).all()
+    assert (kept.gap <= earlier.gap + 1e-9).all()
+
+
+def test_the_duals_of_a_solution_are_feasible_and_prove_its_gap(network_values, noise_bound_of):
+    values = network_values(6)
+    noise_bound = torch.full((2,), noise_bound_of(values), dtype=torch.float64)
+    solution = solve(values, noise_bound, "admm")
+    assert (apply_transpose(solution.duals).abs() <= 1 + 1e-12).all()
+    bound = dual_bound(targets_of(values), noise_bound, solution.duals)
+    torch.testing.assert_close((1 - solution.gap) * solution.l1, bound)
+
+
+@few
+@given(games(), NOISE)
+def test_certified_and_feasible(values, share):
+    noise_bound = bounds(values, share)
+    # Random games have no sparse explanation and take longer than networks.
+    solution, best = solve(values, noise_bound, "admm", max_iterations=1000), solve(values, noise_bound).l1
+    scale = targets_of(values).abs().amax(1)
+    assert (solution.noise <= torch.where(noise_bound > 0, noise_bound * (1 + 1e-9), 1e-9 * scale)).all()
+    assert ((1 - solution.gap) * solution.l1 <= best * (1 + 1e-6) + 1e-12).all()
+    assert (solution.l1 <= 1.02 * best + 1e-12).all()
+
+
+@few
+@given(games(), NOISE, st.sampled_from([1e-9, 1e9]))
+def test_scaling(values, share, factor):
+    noise_bound = bounds(values, share)
+    solution = solve(values, noise_bound, "admm")
+    scaled = solve(factor * values, factor * noise_bound, "admm")
+    torch.testing.assert_close(scaled.l1 / factor, solution.l1, rtol=0.05, atol=1e-12)
+
+
+@few
+@given(games(samples=3), NOISE)
+def test_a_batch_equals_single_runs_up_to_the_gap(values, share):
+    noise_bound = bounds(values, share)
+    together = solve(values, noise_bound, "admm", target_gap=1e-9)
+    alone = [solve(values[i : i + 1], noise_bound[i : i + 1], "admm", target_gap=1e-9).l1 for i in range(3)]
+    torch.testing.assert_close(together.l1, torch.cat(alone), rtol=0.02, atol=1e-12)
+
+
+@few
+@given(games(), NOISE, st.randoms(use_true_random=False))
+def test_permuting_variables_keeps_the_objective(values, share, random):
+    order = list(range(lattice.variable_count(values)))
+    random.shuffle(order)
+    renamed = values[:, (lattice.subset_masks(len(order)) * torch.tensor([1 << i for i in order])).sum(1)]
+    noise_bound = bounds(values, share)
+    first, second = solve(values, noise_bound, "admm"), solve(renamed, noise_bound, "admm")
+    torch.testing.assert_close(first.l1, second.l1, rtol=0.05, atol=1e-12)
+
+
+@few
+@given(games(), NOISE)
+def test_float32_input_gives_float64_results(values, share):
+    single = values.float()
+    noise_bound = bounds(single, share)
+    solution = solve(single, noise_bound, "admm")
+    assert solution.and_.dtype == solution.gap.dtype == solution.duals.dtype == torch.float64
+    assert torch.equal(solution.and_, solve(single.double(), noise_bound.double(), "admm").and_)
+
+
+@pytest.mark.parametrize("noise_bound", [0.0, 0.1])
+@pytest.mark.parametrize("n", [1, 2, 5])
+def test_a_constant_function_has_no_effects(n, noise_bound):
+    solution = solve(torch.full((2, 2**n), -3.7), noise_bound, "admm")
+    assert solution.l1.tolist() == solution.gap.tolist() == solution.iterations.tolist() == [0, 0]
+
+
+def test_noise_larger_than_the_range_leaves_nothing():
+    values = random_rows(4)
+    assert not solve(values, bounds(values, 1.0), "admm").l1.any()
+
+
+def test_memory_decides_only_how_many_are_solved_together(network_values, noise_bound_of):
+    values = network_values(6, samples=4)
+    little = solve(values, noise_bound_of(values), "admm", max_memory_mb=0)
+    torch.testing.assert_close(little.l1, solve(values, noise_bound_of(values), "admm").l1, rtol=0.02, atol=0)
+
+
+def test_values_that_need_a_gradient_are_solved():
+    values = random_rows(3).requires_grad_()
+    assert (solve(values, 0.0, "admm").gap <= 0.01).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"target_gap": 0.0}, "`target_gap`.*0.0.*HINT"),
+        ({"max_iterations": 0}, "`max_iterations`.*0.*HINT"),
+        ({"warm_start": solve(torch.zeros(1, 8), solver="none")}, r"`warm_start`.*\(3, 16\).*\(1, 8\).*HINT"),
+    ],
+)
+def test_bad_options_are_named_with_a_hint(options, named):
+    with pytest.raises(ValueError, match=f"(?s){named}"):
+        solve(random_rows(4), 0.1, "admm", **options)
