@@ -272,7 +272,9 @@ def kronecker_power(base: Base, x: Tensor, dtype: torch.dtype | None = torch.flo
     x = x.to(dtype or x.dtype)
     if n_variables > 2 * _LARGEST_DENSE_FACTOR and x.numel() >= _SMALLEST_BUTTERFLY:
         return _butterfly(base, x, n_variables)
-    n_factors = -(-n_variables // _LARGEST_DENSE_FACTOR)
+    # Two factors at least: a single sample would otherwise be a matrix times a vector, which rounds differently from
+    # the same sample in a batch.
+    n_factors = max(min(2, n_variables), -(-n_variables // _LARGEST_DENSE_FACTOR))
     result, done = x, 0
     for factor in range(n_factors):
         n_bits = (n_variables + factor) // n_factors
