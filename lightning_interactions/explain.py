@@ -32,7 +32,7 @@ def explain(
     variables: Variables,
     output: str | Output = "log_odds",
     noise_ratio: float = 0.02,
-    solver: str = "interior_point",
+    solver: str = "auto",
     seed: int | None = None,
     mask_batch_size: int | None = None,
     *,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from lightning_interactions import lattice
-from lightning_interactions.extraction.solve import solve
+from lightning_interactions.extraction.solve import resolve_solver, solve
 from lightning_interactions.interactions import Interactions
 from lightning_interactions.version import __version__
 
@@ -47,6 +47,7 @@ def sparsify(
     merge_order_one: bool = True,
     threshold: float | None = None,
     provenance: dict[str, Any] | None = None,
+    **options: Any,
 ) -> Interactions:
     r"""The sparsest AND–OR interactions that explain ``values`` on all masked samples (Appendix D, Eq. 12).
 
@@ -56,12 +57,14 @@ def sparsify(
     Args:
         values: network outputs ``(samples, 2**n)``.
         noise_bound: :math:`\zeta`, one number or one for each sample ``(samples,)``, in the unit of ``values``.
-        solver: ``"interior_point"`` (exact, with a certificate), ``"sgd"`` (the published recipe) or ``"none"``
-            (no optimisation: half AND, half OR).
-        tolerance: relative gap at which the exact solver stops.
+        solver: ``"interior_point"`` or ``"column_generation"`` (exact, with a certificate), ``"admm"`` (nearly the
+            optimum, for many variables), ``"sgd"`` (the published recipe), ``"none"`` (no optimisation: half AND, half
+            OR) or ``"auto"``; see :func:`~lightning_interactions.extraction.solve.solve`.
+        tolerance: relative gap at which an exact solver stops.
         merge_order_one: report the sum of the two order-1 effects, which alone is identified, as AND.
         threshold: salience threshold :math:`\tau`; ``None`` takes 0.02 of :func:`output_scale`.
         provenance: kept with the result.
+        **options: of the solver, e.g. ``tie_break="lowest_order"``.
 
     Returns:
         the interactions, on the CPU.
@@ -76,11 +79,16 @@ def sparsify(
         [[0.0, 0.0, 0.0, 1.0]]
     """
     values = values.detach()
-    solution = solve(values, noise_bound, solver, tolerance=tolerance, merge_order_one=merge_order_one)
+    solution = solve(values, noise_bound, solver, tolerance=tolerance, merge_order_one=merge_order_one, **options)
     values = values.double().cpu()
     if threshold is None:
         threshold = THRESHOLD_RATIO * output_scale(values) if len(values) else 0.0
-    made_by = {"solver": solver, "tolerance": tolerance, "merge_order_one": merge_order_one}
+    n_variables = lattice.variable_count(values)
+    made_by = {
+        "solver": resolve_solver(solver, n_variables),
+        "tolerance": tolerance,
+        "merge_order_one": merge_order_one,
+    }
     return Interactions(
         values=values,
         and_=solution.and_.cpu(),
@@ -92,7 +100,7 @@ def sparsify(
         provenance=made_by
         | {
             "versions": {"lightning_interactions": __version__, "torch": str(torch.__version__)},
-            "n_variables": lattice.variable_count(values),
+            "n_variables": n_variables,
         }
         | (provenance or {}),
     )

@@ -223,7 +223,7 @@ def test_a_network_that_sees_nothing_has_no_interactions():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"solver": "newton"}, "'interior_point', 'sgd', 'none', got 'newton'"),
+        ({"solver": "newton"}, "'interior_point', .*'sgd', .*'auto', got 'newton'"),
         ({"noise_bound": -0.1}, "`noise_bound` must be finite and at least 0, got -0.1"),
         ({"noise_bound": float("nan")}, "`noise_bound`"),
         ({"noise_bound": torch.zeros(2)}, "`noise_bound`"),

@@ -31,7 +31,7 @@ from lightning_interactions.callback.samples import (
 )
 from lightning_interactions.distribution.phases import PhaseDetector
 from lightning_interactions.explain import explain
-from lightning_interactions.extraction.solve import SOLVERS
+from lightning_interactions.extraction.solve import resolve_solver
 from lightning_interactions.masking.batches import take_rows, to_device
 from lightning_interactions.masking.forward import Forward, call_network
 from lightning_interactions.masking.layers import find_layer
@@ -132,7 +132,7 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
         samples: Any = None,
         output: str | Output = "log_odds",
         noise_ratio: float = 0.02,
-        solver: str = "interior_point",
+        solver: str = "auto",
         n_loss_samples: int = 500,
         loss: Loss | None = None,
         mask_batch_size: int | None = None,
@@ -156,9 +156,6 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
         if not 0 <= noise_ratio < math.inf:
             msg = f"`noise_ratio` must be a finite number ≥ 0, got {noise_ratio!r}."
             raise ValueError(msg)
-        if solver not in SOLVERS:
-            msg = f"`solver` must be one of {', '.join(map(repr, SOLVERS))}, got {solver!r}."
-            raise ValueError(msg)
         if name is not None and (not name or "/" in name):
             msg = f"`name` must be a text without '/', got {name!r}."
             raise ValueError(msg)
@@ -169,6 +166,7 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
             )
             raise TypeError(msg)
         resolve_output(output)
+        resolve_solver(solver, variables.n_variables)
         self.variables = variables
         self.every_n_epochs = every_n_epochs
         self.n_samples = n_samples

@@ -21,13 +21,20 @@ from lightning_interactions.extraction.sign_dual import sign_dual
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["SOLVERS", "solve"]
+__all__ = ["AUTO", "SOLVERS", "resolve_solver", "solve"]
 
 _Found = tuple[Tensor, Tensor, Tensor]
 """Effects, dual values and iterations."""
 
 _OVERSHOOT = 1e-9
 """Accepted excess over ζ, relative to ζ, or to max|w| where ζ = 0."""
+
+
+AUTO = "auto"
+"""The name under which the number of variables chooses the solver."""
+
+_LARGEST_EXACT = 11
+"""Most variables for which ``"auto"`` takes the exact solver."""
 
 
 def solve(
@@ -57,14 +64,15 @@ def solve(
                            ``max_iterations``, ``warm_start`` (an earlier :class:`Solution`) and ``max_memory_mb``
     ``sgd``                the published recipe; options ``steps`` and ``learning_rate``
     ``none``               no optimisation: half AND, half OR (γ = 0, δ = 0)
+    ``auto``               ``interior_point`` up to n = 11, ``admm`` above; see :func:`resolve_solver`
     =====================  ============================================================================================
 
     Args:
         values: network outputs on all masked samples, ``(samples, 2**n)``, any floating-point type; a single sample
             must be given as ``(1, 2**n)``. Computed in float64 on the device of ``values``.
         noise_bound: :math:`\zeta` in the unit of ``values``: one number or a tensor ``(samples,)``.
-        solver: one of :data:`SOLVERS`.
-        tolerance: relative gap that ``interior_point`` must reach.
+        solver: one of :data:`SOLVERS`, or ``"auto"``.
+        tolerance: relative gap that the exact solvers must reach; ``admm`` has its ``target_gap``.
         merge_order_one: report the sum of the AND and the OR effect of each single variable as its AND effect; only the
             sum is identified. ``interior_point`` never splits them.
         **options: passed to the solver.
@@ -91,9 +99,7 @@ def solve(
     """
     _check_values(values)
     _check_tolerance(tolerance)
-    if solver not in SOLVERS:
-        msg = f"`solver` must be one of {', '.join(map(repr, SOLVERS))}, got {solver!r}. HINT: check the spelling."
-        raise ValueError(msg)
+    solver = resolve_solver(solver, lattice.variable_count(values))
     box = _checked_noise_bound(noise_bound, values)
     targets = targets_of(values)
     effects, duals, iterations = SOLVERS[solver](targets, box, tolerance, **options)
@@ -175,6 +181,37 @@ def _warn_if_missed(solution: Solution, tolerance: float) -> None:
             f" HINT: `.gap` tells which samples; float64 cannot do better where the noise bound is tiny.",
             stacklevel=3,
         )
+
+
+def resolve_solver(solver: str, n_variables: int) -> str:
+    """The solver that a name stands for.
+
+    ``"auto"`` chooses by the cost of the exact solution, which grows eightfold with every variable and its memory
+    fourfold; ``benchmarks/extraction.py`` measures both. Up to n = 11 it is the smaller part of a measurement beside
+    the forward passes. Above, ``admm`` ends within a per cent or two of the optimum in a fraction of the time, and says
+    in the gap how near it is.
+
+    ======  ==================  =======================================
+    n       ``"auto"`` is       which is
+    ======  ==================  =======================================
+    1 … 11  ``interior_point``  the optimum, proven to ``tolerance``
+    12 …    ``admm``            nearly the optimum, with a proven gap
+    ======  ==================  =======================================
+
+    Raises:
+        ValueError: if there is no solver of that name.
+
+    Example:
+        >>> resolve_solver("auto", 10), resolve_solver("auto", 14), resolve_solver("sgd", 14)
+        ('interior_point', 'admm', 'sgd')
+    """
+    if solver == AUTO:
+        return "interior_point" if n_variables <= _LARGEST_EXACT else "admm"
+    if solver not in SOLVERS:
+        names = ", ".join(map(repr, (*SOLVERS, AUTO)))
+        msg = f"`solver` must be one of {names}, got {solver!r}. HINT: check the spelling."
+        raise ValueError(msg)
+    return solver
 
 
 def _check_values(values: Tensor) -> None:

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from lightning_interactions import lattice
 from lightning_interactions.extraction.solve import SOLVERS, solve
 
 VALUES = torch.tensor([[1.0, 3.0, 4.0, 10.0], [0.0, 1.0, 1.0, 1.0]])
@@ -84,3 +85,12 @@ def test_integer_values_are_refused():
 def test_an_option_of_another_solver_is_refused():
     with pytest.raises(TypeError, match="steps"):
         solve(VALUES, steps=3)
+
+
+@pytest.mark.parametrize(("n", "chosen"), [(3, "interior_point"), (12, "admm")])
+def test_auto_is_the_solver_that_the_number_of_variables_chooses(n, chosen):
+    generator = torch.Generator().manual_seed(n)
+    values = lattice.values_from_and(torch.where(torch.rand(1, 2**n, generator=generator) < 4 / 2**n, 1.0, 0.0))
+    automatic, named = (solve(values, 0.01, solver) for solver in ("auto", chosen))
+    assert torch.equal(automatic.and_, named.and_)
+    assert torch.equal(automatic.iterations, named.iterations)
