@@ -197,7 +197,7 @@ def highs(observed: torch.Tensor, noise_bound: float) -> dict[str, Any]:
         box = noise_bound / scale
         bounds = [(0, None)] * (2 * phi.shape[1]) + [(-box, box)] * rows
         l1.append(linprog(cost, A_eq=equal, b_eq=right / scale, bounds=bounds, method="highs").fun * scale)
-    return {"l1": l1, "gap": 0.0, "noise_ratio": 1.0, "iterations": float("nan")}
+    return {"l1": l1, "gap": 0.0, "noise_ratio": 1.0, "iterations": None}
 
 
 def cholesky_gflops(device: str) -> dict[int, float]:
