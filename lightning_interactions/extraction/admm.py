@@ -70,6 +70,13 @@ _CLOSINGS = 3
 _MARGIN = 1e-12
 """The box is met this much narrower, relative to max|w|, so that rounding cannot leave it."""
 
+_FEW, _MANY = 300, 3000
+"""Default lengths of the schedule: on the quickstart network's values 300 iterations prove a gap of 2 % at n = 10, but
+only of 51 % at n = 14, where 3,000 prove 4 %."""
+
+_FEW_SUFFICE = 12
+"""Most variables for which the short schedule is the default."""
+
 
 @torch.no_grad()
 def admm(
@@ -77,7 +84,7 @@ def admm(
     noise_bound: Tensor,
     *,
     target_gap: float = 0.01,
-    max_iterations: int = 300,
+    max_iterations: int | None = None,
     warm_start: Solution | None = None,
     max_memory_mb: int = 1024,
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -91,8 +98,8 @@ def admm(
         targets: :math:`w`, float64 ``(samples, 2**n)``, 0 at the empty set.
         noise_bound: :math:`\zeta`, float64 ``(samples,)``, in the unit of ``targets``.
         target_gap: relative gap at which a sample is done.
-        max_iterations: length of the schedule; more iterations lower the step size more slowly, which brings effects
-            and dual values nearer to the optimum.
+        max_iterations: length of the schedule; ``None`` takes 300 up to n = 12 and 3,000 above. More iterations lower
+            the step size more slowly, which brings effects and dual values nearer to the optimum.
         warm_start: a solution of the same samples with similar values, on the same device. The result is never worse
             than its effects moved into the new bounds, its gap never larger than theirs.
         max_memory_mb: memory that decides how many samples are solved together (at least one).
@@ -109,6 +116,8 @@ def admm(
         >>> effects.round(decimals=2).abs().sum().item()
         5.0
     """
+    if max_iterations is None:
+        max_iterations = _FEW if lattice.variable_count(targets) <= _FEW_SUFFICE else _MANY
     _check_options(target_gap, max_iterations, warm_start, targets)
     samples, size = targets.shape
     effects = targets.new_zeros(samples, 2, size)
@@ -331,7 +340,7 @@ def _check_options(target_gap: float, max_iterations: int, warm_start: Solution 
         msg = f"`target_gap` must be a positive number, got {target_gap!r}. HINT: 0.01 is the default."
         raise ValueError(msg)
     if max_iterations < 1:
-        msg = f"`max_iterations` must be at least 1, got {max_iterations!r}. HINT: 300 is the default."
+        msg = f"`max_iterations` must be at least 1, got {max_iterations!r}. HINT: 300 to 3,000 are usual."
         raise ValueError(msg)
     if warm_start is not None and warm_start.and_.shape != targets.shape:
         msg = (
