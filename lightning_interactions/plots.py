@@ -124,8 +124,5 @@ def _new_axis(size: tuple[float, float]) -> Axes:
 
 
 def _figure_of(ax: Axes) -> Figure:
-    figure = ax.get_figure(root=True)
-    if figure is None:
-        msg = "The axis belongs to no figure."
-        raise ValueError(msg)
-    return figure
+    figure = ax.figure
+    return figure if isinstance(figure, Figure) else figure.figure  # an axis of a subfigure
