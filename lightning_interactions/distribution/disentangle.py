@@ -27,6 +27,7 @@ from torch import Tensor
 
 from lightning_interactions.distribution.decay import sample_decay
 from lightning_interactions.distribution.spindle import spindle
+from lightning_interactions.distribution.strength import salient_effects
 
 if TYPE_CHECKING:
     from lightning_interactions.interactions import Interactions
@@ -126,7 +127,7 @@ def disentangle(
     """
     _check_ranges(delta_range=delta_range, alpha_range=alpha_range)
     strength = _stacked(positive, negative, reference.n_variables)
-    and_, or_ = _kept_effects(reference, threshold)
+    and_, or_ = salient_effects(reference, threshold)
     low, high = delta_range
     deltas = torch.logspace(math.log10(low), math.log10(high), _DELTAS, dtype=torch.float64)
     alphas = torch.linspace(*alpha_range, _ALPHAS, dtype=torch.float64)
@@ -295,12 +296,6 @@ def _resampling(n_samples: int, n_reference: int, bootstraps: int, seed: int) ->
 def _both_signs(alphas: Tensor, strength: Tensor) -> Tensor:
     curve = spindle(strength.shape[1] // 2, alphas)
     return torch.cat([curve, curve], dim=-1)
-
-
-def _kept_effects(reference: Interactions, threshold: float | None) -> tuple[Tensor, Tensor]:
-    limit = reference.threshold if threshold is None else threshold
-    and_, or_ = reference.and_, reference.or_
-    return torch.where(and_.abs() > limit, and_, 0.0), torch.where(or_.abs() > limit, or_, 0.0)
 
 
 def _stacked(positive: Tensor, negative: Tensor, n_variables: int) -> Tensor:

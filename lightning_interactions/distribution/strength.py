@@ -22,6 +22,7 @@ __all__ = [
     "mean_order",
     "order_strength",
     "salient_counts",
+    "salient_effects",
     "sample_order_strength",
 ]
 
@@ -65,7 +66,7 @@ def sample_order_strength(interactions: Interactions, threshold: float | None = 
     Returns:
         ``positive, negative``: each float64 ``(samples, n)``.
     """
-    and_, or_ = _salient(interactions, threshold)
+    and_, or_ = salient_effects(interactions, threshold)
     orders = subset_order(interactions.n_variables)
 
     def by_order(effects: Tensor) -> Tensor:
@@ -77,7 +78,7 @@ def sample_order_strength(interactions: Interactions, threshold: float | None = 
 
 def salient_counts(interactions: Interactions, threshold: float | None = None) -> Tensor:
     """The number of salient interactions, AND and OR together, of each sample: int64 ``(samples,)``."""
-    and_, or_ = _salient(interactions, threshold)
+    and_, or_ = salient_effects(interactions, threshold)
     return and_.count_nonzero(dim=1) + or_.count_nonzero(dim=1)
 
 
@@ -127,8 +128,12 @@ def cancellation(positive: Tensor, negative: Tensor) -> Tensor:
     return 1 - (positive - negative).abs() / (positive + negative)
 
 
-def _salient(interactions: Interactions, threshold: float | None) -> tuple[Tensor, Tensor]:
-    """AND and OR effects with everything that is not salient set to 0."""
+def salient_effects(interactions: Interactions, threshold: float | None) -> tuple[Tensor, Tensor]:
+    """AND and OR effects with everything that is not salient set to 0: float64 ``(samples, 2**n)`` each.
+
+    Raises:
+        ValueError: if ``threshold`` is negative or NaN.
+    """
     limit = interactions.threshold if threshold is None else threshold
     if not limit >= 0:
         msg = f"`threshold` must be a number ≥ 0, got {limit!r}."

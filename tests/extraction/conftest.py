@@ -93,15 +93,6 @@ def _noise_bound(values):
     return 0.02 * (values[:, -1] - values[:, 0]).abs().mean().item()
 
 
-@pytest.fixture(scope="session", autouse=True)
-def one_thread():
-    """Matrices are small here: a second thread costs more than it gives."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.fixture(scope="session")
 def dense_phi():
     """Φ over all subsets, ``(2**n, 2 * 2**n)`` as a NumPy array; row and columns of the empty set are 0."""

@@ -52,15 +52,6 @@ def slow_log_odds(logits, target):
     return torch.log(p / (1 - p)).item()
 
 
-@pytest.fixture(autouse=True, scope="session")
-def one_thread():
-    """Small networks one row at a time: threads would mostly wait for one another."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(name="slow_mask")
 def slow_mask_fixture():
     return slow_mask
