@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from lightning_interactions.interactions import Interactions
     from lightning_interactions.masking.variables import Variables
 
-__all__ = ["explain"]
+__all__ = ["check_noise_ratio", "explain"]
 
 
 def explain(
@@ -81,9 +81,7 @@ def explain(
         torch.Size([5, 8])
     """
     scalar = resolve_output(output)
-    if not 0 <= noise_ratio < math.inf:
-        msg = f"`noise_ratio` must be a finite number ≥ 0, got {noise_ratio!r}."
-        raise ValueError(msg)
+    check_noise_ratio(noise_ratio)
     targets = _check_targets(targets, batch_size(inputs))
     drawn = variables.draw(inputs, seed)
     kept = [row for row, draw in enumerate(drawn) if draw is not None]
@@ -126,6 +124,17 @@ def explain(
             "dropped": [kept[position] for position, good in enumerate(finite) if not good],
         },
     )
+
+
+def check_noise_ratio(noise_ratio: float) -> None:
+    """Refuse a noise bound that is no finite share of the output's scale.
+
+    Raises:
+        ValueError: if ``noise_ratio`` is negative or not finite.
+    """
+    if not 0 <= noise_ratio < math.inf:
+        msg = f"`noise_ratio` must be a finite number ≥ 0, got {noise_ratio!r}."
+        raise ValueError(msg)
 
 
 def _check_targets(targets: Any, n_samples: int) -> Tensor:

@@ -30,7 +30,7 @@ from lightning_interactions.callback.samples import (
     take_samples,
 )
 from lightning_interactions.distribution.phases import PhaseDetector
-from lightning_interactions.explain import explain
+from lightning_interactions.explain import check_noise_ratio, explain
 from lightning_interactions.extraction.solve import resolve_solver
 from lightning_interactions.masking.batches import take_rows, to_device
 from lightning_interactions.masking.forward import Forward, call_network
@@ -153,9 +153,6 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
             if not isinstance(value, Integral) or value < 1:
                 msg = f"`{argument}` must be a whole number, at least 1, got {value!r}."
                 raise ValueError(msg)
-        if not 0 <= noise_ratio < math.inf:
-            msg = f"`noise_ratio` must be a finite number ≥ 0, got {noise_ratio!r}."
-            raise ValueError(msg)
         if name is not None and (not name or "/" in name):
             msg = f"`name` must be a text without '/', got {name!r}."
             raise ValueError(msg)
@@ -165,6 +162,7 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
                 f" HINT: subclass lightning_interactions.Variables for a kind of your own."
             )
             raise TypeError(msg)
+        check_noise_ratio(noise_ratio)
         resolve_output(output)
         resolve_solver(solver, variables.n_variables)
         self.variables = variables

@@ -96,9 +96,8 @@ def interior_point(
     # No effects at all are optimal where the box holds every target.
     todo = (scale > noise_bound).nonzero()[:, 0]
     n_variables = lattice.variable_count(targets)
-    together = max(1, (max_memory_mb << 20) // NormalMatrix.bytes_per_sample(n_variables))
-    matrix = NormalMatrix(min(together, len(todo)), n_variables, targets.device)
-    for chunk in todo.split(together):
+    matrix = NormalMatrix.within(max_memory_mb, len(todo), n_variables, targets.device)
+    for chunk in todo.split(max(1, matrix.capacity)):
         unit = scale[chunk]
         box = narrowed(noise_bound[chunk] / unit)[:, None].expand(-1, size)
         batch = Batch.start(targets[chunk] / unit[:, None], box)

@@ -103,9 +103,8 @@ def lowest_order(
     noise_bound = noise_bound.to(targets)
     result = effects.clone()
     todo = effects.flatten(1).any(dim=1).nonzero()[:, 0]
-    together = max(1, (max_memory_mb << 20) // NormalMatrix.bytes_per_sample(n_variables))
-    matrix = NormalMatrix(min(together, len(todo)), n_variables, targets.device)
-    for chunk in todo.split(together):
+    matrix = NormalMatrix.within(max_memory_mb, len(todo), n_variables, targets.device)
+    for chunk in todo.split(max(1, matrix.capacity)):
         unit = targets[chunk].abs().amax(dim=1)
         scaled = targets[chunk] / unit[:, None], noise_bound[chunk] / unit, effects[chunk] / unit[:, None, None]
         result[chunk] = _lowered(*scaled, duals[chunk], matrix, tolerance, max_iterations) * unit[:, None, None]

@@ -57,6 +57,17 @@ class NormalMatrix:
         self._union = (within[:, None] | within).flatten()
         self._intersection = (within[:, None] & within).flatten()
 
+    @classmethod
+    def within(cls, max_memory_mb: int, samples: int, n_variables: int, device: torch.device) -> NormalMatrix:
+        """Storage for as many of the samples as the memory allows, one at least where there is one."""
+        allowed = max(1, (max_memory_mb << 20) // cls.bytes_per_sample(n_variables))
+        return cls(min(allowed, samples), n_variables, device)
+
+    @property
+    def capacity(self) -> int:
+        """How many samples fit."""
+        return len(self._storage)
+
     @staticmethod
     def bytes_per_sample(n_variables: int) -> int:
         """Memory for one sample: the matrix itself; the tables beside it are small."""
