@@ -1,4 +1,4 @@
-r"""The exact split: a batched primal–dual interior-point method with Mehrotra's predictor and corrector.
+r"""The exact split: a batched primal–dual interior-point method with Mehrotra's predictor and Gondzio's correctors.
 
 Effects are :math:`z = z^+ - z^-` and the unexplained rest is :math:`r = w - \Phi z` with slacks :math:`\zeta \mp r` in
 its box. With the dual slacks :math:`1 \mp \Phi^\top y` and the multipliers :math:`\lambda^\pm` of the box,
@@ -23,10 +23,14 @@ from lightning_interactions.extraction.programme import (
     residuals,
 )
 
-__all__ = ["MARGIN", "Batch", "Solved", "interior_point", "narrowed", "polished", "solve_batch"]
+__all__ = ["MARGIN", "Batch", "Solved", "interior_point", "narrowed", "overshoot", "polished", "solve_batch"]
 
 MARGIN = 1e-12
 """The box is solved this much narrower, relative to max|w|, so that rounding cannot leave it."""
+
+_OVERSHOOT = 1e-10
+"""Share of a box that rounding may leave it by: where many targets lie at their edges at once, the last digits of the
+effects cannot satisfy all of them."""
 
 _GOAL = 0.01
 """Share of the tolerance aimed at: the last steps gain digits quickly, and make clear which effects are zero."""
@@ -41,9 +45,28 @@ _CORRECTIONS = 3
 _LEAST_GIVE = 1e-14
 """Give of a target without room in its box: keeps the correction defined where the support is small."""
 
+_GIVE = 1e-10
+"""Give, in the Newton steps, of a target without room where only some effects may be used: what these cannot change, or
+change in several targets at once, would otherwise make the matrix singular."""
+
+_CORRECTORS = 3
+"""Further corrections of a step. One costs two triangular solves and saves more than its share of factorisations."""
+
+_LONGER = 0.3
+"""How much longer a step a correction aims at."""
+
+_WITHIN = (0.1, 10.0)
+"""Products outside this range, relative to the one aimed at, are outliers."""
+
+_WORTHWHILE = 0.1
+"""Share of the wanted length that a correction must gain."""
+
 _STEP_TO_BOUNDARY = 0.9995
 _START = 0.1
 """Initial effects z⁺ = z⁻, relative to max|w|, and initial complementarity of the box."""
+
+_INWARDS = 1e-3
+"""Least effect, relative to max|w|, and least room, relative to the box, to begin with where effects are known."""
 
 _PATIENCE = 8
 """Iterations without a better iterate after which a sample is given up: rounding has the upper hand."""
@@ -118,6 +141,16 @@ def narrowed(noise_bound: Tensor) -> Tensor:
     return torch.where(noise_bound > 2 * MARGIN, noise_bound - MARGIN, 0.0)
 
 
+def overshoot(box: Tensor) -> Tensor:
+    """How far beyond its box, relative to max|w|, a target may be: far less than ``solve`` promises.
+
+    Example:
+        >>> overshoot(torch.tensor([0.0, 0.5], dtype=torch.float64)).tolist()
+        [1e-12, 5.1e-11]
+    """
+    return MARGIN + _OVERSHOOT * box
+
+
 @dataclass
 class Solved:
     """The best iterate of every sample of a chunk."""
@@ -138,6 +171,7 @@ class Batch:
     index: Tensor
     targets: Tensor
     box: Tensor
+    give: Tensor
     costs: Tensor
     live: Tensor
     primal: Tensor
@@ -161,7 +195,9 @@ class Batch:
         free = free_effects(lattice.variable_count(targets), targets.device).expand(samples, 2, size)
         if costs is None:
             costs = torch.ones_like(free, dtype=torch.float64)
-        rows = ((box > 0) & (torch.arange(size, device=targets.device) > 0))[:, None]
+        empty = torch.arange(size, device=targets.device) == 0
+        rows = ((box > 0) & ~empty)[:, None]
+        give = torch.zeros_like(box) if signs is None else _GIVE * (~rows[:, 0] & ~empty)
         live = torch.cat([*(signs or (free, free)), rows, rows], dim=1)
         primal = torch.full(live.shape, _START, dtype=torch.float64, device=targets.device)
         primal[:, _BOX] = box[:, None]
@@ -170,6 +206,7 @@ class Batch:
             index=torch.arange(samples, device=targets.device),
             targets=targets,
             box=box,
+            give=give,
             costs=costs,
             live=live,
             # Pairs that are not live never move: (1, 1) divides safely and is left out of every sum.
@@ -177,6 +214,15 @@ class Batch:
             dual=torch.where(live, dual, 1.0),
             duals=torch.zeros_like(targets),
         )
+
+    def started_at(self, effects: Tensor) -> Batch:
+        """Begin at effects known to be feasible, ``(samples, 2, 2**n)``, moved inwards a little."""
+        primal = self.primal.clone()
+        primal[:, _PLUS], primal[:, _MINUS] = effects.clamp(min=_INWARDS), (-effects).clamp(min=_INWARDS)
+        rest = residuals(self.targets, effects)
+        room = torch.stack([self.box - rest, self.box + rest], dim=1)
+        primal[:, _BOX] = torch.maximum(room, _INWARDS * self.box[:, None])
+        return replace(self, primal=torch.where(self.live, primal, 1.0))
 
     def keep(self, rows: Tensor) -> Batch:
         """The samples at ``rows`` alone."""
@@ -247,36 +293,70 @@ def _error(batch: Batch) -> Tensor:
     return torch.maximum(gap, unmet.abs().amax(dim=1)).nan_to_num(nan=torch.inf)
 
 
+@dataclass
+class _Step:
+    """A Newton step of the pairs and of the dual values, and the change of every product primal·dual it aims at."""
+
+    pull: Tensor
+    primal: Tensor
+    dual: Tensor
+    duals: Tensor
+
+    def lengths(self, batch: Batch, share: float = 1.0) -> tuple[Tensor, Tensor]:
+        """How far one can go, in the primal and in the dual entries."""
+        return _longest(batch.primal, self.primal, share), _longest(batch.dual, self.dual, share)
+
+    def unless(self, better: Tensor, other: _Step) -> _Step:
+        """This step, or the other for the samples where it is better, ``(samples, 1, 1)``."""
+        return _Step(
+            torch.where(better, other.pull, self.pull),
+            torch.where(better, other.primal, self.primal),
+            torch.where(better, other.dual, self.dual),
+            torch.where(better[:, 0], other.duals, self.duals),
+        )
+
+
 def _advance(batch: Batch, matrix: NormalMatrix) -> Batch:
-    """One predictor and corrector step."""
+    """One predictor and corrector step, and further corrections from the same factors."""
     primal, dual, live = batch.primal, batch.dual, batch.live
     weights = (primal / dual * live)[:, :4].unflatten(1, (2, 2)).sum(dim=1)
     stiffness = (dual / primal)[:, _BOX].sum(dim=1)
     compliance = live[:, 4] / stiffness
-    matrix.factorise(weights, compliance)
+    matrix.factorise(weights, compliance + batch.give)
 
-    pull = -primal * dual
-    primal_step, dual_step, _ = _direction(batch, matrix, compliance, pull)
-    affine = batch.complementarity(
-        primal + _longest(primal, primal_step, 1.0) * primal_step,
-        dual + _longest(dual, dual_step, 1.0) * dual_step,
-    )
+    predictor = _direction(batch, matrix, compliance, -primal * dual)
+    primal_length, dual_length = predictor.lengths(batch)
+    affine = batch.complementarity(primal + primal_length * predictor.primal, dual + dual_length * predictor.dual)
     current = batch.complementarity(primal, dual)
-    centre = (affine / current) ** 3 * current
-    pull = centre[:, None, None] + pull - primal_step * dual_step
-    primal_step, dual_step, duals_step = _direction(batch, matrix, compliance, pull)
-    primal_length = _longest(primal, primal_step, _STEP_TO_BOUNDARY)
-    dual_length = _longest(dual, dual_step, _STEP_TO_BOUNDARY)
+    centre = ((affine / current) ** 3 * current)[:, None, None]
+    step = _direction(batch, matrix, compliance, centre + predictor.pull - predictor.primal * predictor.dual)
+    for _ in range(_CORRECTORS):
+        step = _corrected(batch, matrix, compliance, step, centre)
+
+    primal_length, dual_length = step.lengths(batch, _STEP_TO_BOUNDARY)
     return replace(
         batch,
-        primal=primal + primal_length * primal_step,
-        dual=dual + dual_length * dual_step,
-        duals=batch.duals + dual_length[:, 0] * duals_step,
+        primal=primal + primal_length * step.primal,
+        dual=dual + dual_length * step.dual,
+        duals=batch.duals + dual_length[:, 0] * step.duals,
     )
 
 
-def _direction(batch: Batch, matrix: NormalMatrix, compliance: Tensor, pull: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The Newton step of the pairs and of the dual values that changes every product primal·dual by ``pull``."""
+def _corrected(batch: Batch, matrix: NormalMatrix, compliance: Tensor, step: _Step, centre: Tensor) -> _Step:
+    """Pull back the products that a longer step would make outliers (Gondzio's correction), where that lengthens it."""
+    primal_length, dual_length = step.lengths(batch)
+    trial = (batch.primal + (primal_length + _LONGER).clamp(max=1) * step.primal) * (
+        batch.dual + (dual_length + _LONGER).clamp(max=1) * step.dual
+    )
+    low, high = _WITHIN[0] * centre, _WITHIN[1] * centre
+    back = (torch.minimum(torch.maximum(trial, low), high) - trial).maximum(-high)
+    other = _direction(batch, matrix, compliance, step.pull + back)
+    gained = sum(other.lengths(batch)) - primal_length - dual_length
+    return step.unless(gained >= _WORTHWHILE * _LONGER, other)
+
+
+def _direction(batch: Batch, matrix: NormalMatrix, compliance: Tensor, pull: Tensor) -> _Step:
+    """The Newton step that changes every product primal·dual by ``pull``."""
     primal, dual, live = batch.primal, batch.dual, batch.live
     pull = pull * live
     push = pull[:, :4] / dual[:, :4]
@@ -294,7 +374,7 @@ def _direction(batch: Batch, matrix: NormalMatrix, compliance: Tensor, pull: Ten
     primal_step[:, :4] = push - primal[:, :4] / dual[:, :4] * dual_step[:, :4]
     primal_step[:, _BOX] = torch.stack([-rest_step, rest_step], dim=1)
     dual_step[:, _BOX] = (pull[:, _BOX] - dual[:, _BOX] * primal_step[:, _BOX]) / primal[:, _BOX]
-    return primal_step * live, dual_step * live, duals_step
+    return _Step(pull, primal_step * live, dual_step * live, duals_step)
 
 
 def _longest(point: Tensor, step: Tensor, share: float) -> Tensor:
@@ -314,7 +394,7 @@ def polished(batch: Batch, solved: Solved, matrix: NormalMatrix, tolerance: floa
     moved = _moved(batch, sparse, goal, sparse.abs(), matrix)
     excess = (residuals(batch.targets, moved) - _boxed(batch, moved)).abs().amax(dim=1)
     gap = relative_gap((batch.costs * moved.abs()).sum(dim=(1, 2)), batch.bound(solved.duals))
-    sound = (excess <= MARGIN / 2) & (gap <= torch.clamp(2 * solved.error, min=tolerance / 2))
+    sound = (excess <= overshoot(batch.box.amax(dim=1)) / 2) & (gap <= torch.clamp(2 * solved.error, min=tolerance / 2))
     misjudged = batch.index[~sound]
     if len(misjudged):
         # Every effect may move, by its share: that costs the exact zeros.

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from lightning_interactions import lattice
-from lightning_interactions.extraction.interior_point import MARGIN, Batch, narrowed, polished, solve_batch
+from lightning_interactions.extraction.interior_point import Batch, narrowed, overshoot, polished, solve_batch
 from lightning_interactions.extraction.normal_matrix import NormalMatrix
 from lightning_interactions.extraction.programme import (
     apply_transpose,
@@ -121,7 +121,7 @@ def _lowered(
     max_iterations: int,
 ) -> Tensor:
     costs = order_cost(lattice.variable_count(targets), targets.device).clamp(min=1).expand_as(effects).contiguous()
-    batch = _optimal_face(targets, narrowed(noise_bound), effects, duals, tolerance, costs)
+    batch = _optimal_face(targets, narrowed(noise_bound), effects, duals, tolerance, costs).started_at(effects)
     lowered = polished(batch, solve_batch(batch, matrix, _SOLVED, max_iterations), matrix, _SOLVED)
 
     bound = dual_bound(targets, noise_bound, duals)
@@ -129,7 +129,12 @@ def _lowered(
     gap_before = relative_gap(effects.abs().sum(dim=(1, 2)), bound)
     outside = residuals(targets, lowered).abs().amax(dim=1) - noise_bound
     lower = ((effects.abs() - lowered.abs()) * costs).sum(dim=(1, 2)) > 0
-    sound = (gap <= gap_before.clamp(min=tolerance)) & (outside <= MARGIN) & lower & lowered.isfinite().all(2).all(1)
+    sound = (
+        (gap <= gap_before.clamp(min=tolerance))
+        & (outside <= overshoot(noise_bound))
+        & lower
+        & lowered.isfinite().all(2).all(1)
+    )
     return torch.where(sound[:, None, None], lowered, effects)
 
 
