@@ -16,11 +16,16 @@ from lightning.pytorch import Callback
 from lightning.pytorch.utilities import rank_zero_warn
 from pytorch_lightning import Callback as StandaloneCallback
 
-from lightning_interactions.callback.history import History
-from lightning_interactions.callback.loggers import log_pictures
 from lightning_interactions.callback.loss_gap import Loss, classification_loss, mean_loss
 from lightning_interactions.callback.progress import measurement_bar
+from lightning_interactions.callback.publish import Publisher
+from lightning_interactions.callback.ranks import first_rank_buffers, share_of, share_out, together
 from lightning_interactions.callback.record import PREFIX, failed, scalars, summarize
+from lightning_interactions.callback.reference_network import (
+    check_reference_argument,
+    known_reference,
+    weights_of,
+)
 from lightning_interactions.callback.samples import (
     Samples,
     SplitBatch,
@@ -30,12 +35,17 @@ from lightning_interactions.callback.samples import (
     take_samples,
 )
 from lightning_interactions.distribution.phases import PhaseDetector
+from lightning_interactions.distribution.reference import ReferenceFits, unfitted
 from lightning_interactions.explain import check_noise_ratio, explain
 from lightning_interactions.extraction.solve import resolve_solver
+from lightning_interactions.history import History
 from lightning_interactions.masking.batches import take_rows, to_device
 from lightning_interactions.masking.forward import Forward, call_network
 from lightning_interactions.masking.layers import find_layer
+from lightning_interactions.masking.memory import MaskBatchSize, check_mask_batch_size
+from lightning_interactions.masking.noise_floor import NoiseFloor, noise_floor
 from lightning_interactions.masking.outputs import Output, resolve_output
+from lightning_interactions.masking.precision import Precision, check_precision
 from lightning_interactions.masking.variables import Variables
 
 if TYPE_CHECKING:
@@ -80,7 +90,26 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
     ``loss_gap``                           held-out minus training loss
     ``overfitting``                        1 in the overfitting phase, else 0
     ``onset_epoch``                        first epoch of the overfitting phase; NaN in the normal phase
+    ``spindle_share``                      share of the strength that is spindle, 0 … 1 (Eq. 9)
+    ``spindle_share_low``                  lower end of its interval: bootstrap over samples and profile over δ
+    ``spindle_share_high``                 upper end
+    ``identified``                         1 where that interval is narrow enough to mean something, else 0
+    ``alpha``, ``beta``                    peak and size of the spindle (Eq. 6)
+    ``gamma``, ``delta``                   size and parameter noise of the decay (Theorem 2.3)
+    ``decay_positive/order_01`` …          the decay's part of the strength (output's unit)
+    ``decay_negative/order_01`` …          likewise
+    ``spindle/order_01`` …                 the spindle's part, the same for both signs (output's unit)
+    ``residual_positive/order_01`` …       what neither explains (output's unit)
+    ``residual_negative/order_01`` …       likewise
+    ``condition_1``, ``condition_2``       numbers of the three conditions for sparse interactions (Appendix B): see
+    ``condition_3``                        :func:`~lightning_interactions.distribution.conditions.conditions`
+    ``condition_1_holds``                  their verdicts, 0 or 1
+    ``condition_2_holds``                  likewise
+    ``condition_3_holds``                  likewise
+    ``r_squared``, ``relative_l1``         how well the two explain the strength
+    ``reference_epoch``                    epoch of the network from which the decay is made
     ``threshold``                          an effect is salient above this absolute value (output's unit)
+    ``noise_floor/order_01`` …             size of the effects that rounding alone makes, measured once (output's unit)
     ``noise_bound``                        largest error allowed on a masked sample (output's unit)
     ``matching_error``                     largest error made on any masked sample (output's unit)
     ``solver_gap``                         largest relative distance to the proven optimum over the samples
@@ -104,13 +133,19 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
         solver: see :func:`~lightning_interactions.sparsify`.
         n_loss_samples: samples of each of the two sets on which the loss gap is measured. They stay in memory.
         loss: mean loss of ``(logits, targets)``; (binary) cross-entropy by default.
-        mask_batch_size: masked inputs in one forward pass, a memory knob; chosen by size when ``None``.
+        mask_batch_size: masked inputs in one forward pass, a memory knob; ``"auto"`` finds what is fast and fits.
+        precision: of the masked forward passes, whatever the Trainer's; see :func:`~lightning_interactions.explain`.
         forward: ``(module, inputs) -> logits`` for modules that are not called with their inputs alone.
         split_batch: ``batch -> (inputs, targets)`` for batches that are neither ``(inputs, targets)`` nor a mapping
             with ``labels``.
         phase_detector: decides the phase.
+        reference: the network from which the decay is made: ``"onset"``, ``"final"``, ``"current"`` (see
+            :class:`~lightning_interactions.distribution.reference.ReferenceFits`), interactions, or the path of a
+            checkpoint or of saved interactions. When the reference changes, all records are fitted anew.
+        delta_range: the δ allowed in the fit; see :func:`~lightning_interactions.disentangle`.
         seed: decides which samples are taken.
         name: tells one monitor from another where a Trainer has several: in keys, files and checkpoints.
+        verbose: print one line for each measurement.
         allow_untested: run under a strategy other than a single device or DDP.
 
     Raises:
@@ -135,12 +170,16 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
         solver: str = "auto",
         n_loss_samples: int = 500,
         loss: Loss | None = None,
-        mask_batch_size: int | None = None,
+        mask_batch_size: MaskBatchSize = "auto",
+        precision: Precision = "float32",
         forward: Forward | None = None,
         split_batch: SplitBatch | None = None,
         phase_detector: PhaseDetector | None = None,
+        reference: str | Path | Interactions = "onset",
+        delta_range: tuple[float, float] | None = None,
         seed: int = 0,
         name: str | None = None,
+        verbose: bool = True,
         allow_untested: bool = False,
     ) -> None:
         super().__init__()
@@ -148,7 +187,6 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
             ("every_n_epochs", every_n_epochs),
             ("n_samples", n_samples),
             ("n_loss_samples", n_loss_samples),
-            ("mask_batch_size", 1 if mask_batch_size is None else mask_batch_size),
         ):
             if not isinstance(value, Integral) or value < 1:
                 msg = f"`{argument}` must be a whole number, at least 1, got {value!r}."
@@ -163,8 +201,10 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
             )
             raise TypeError(msg)
         check_noise_ratio(noise_ratio)
+        check_mask_batch_size(mask_batch_size)
         resolve_output(output)
         resolve_solver(solver, variables.n_variables)
+        check_reference_argument(reference, delta_range)
         self.variables = variables
         self.every_n_epochs = every_n_epochs
         self.n_samples = n_samples
@@ -175,10 +215,14 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
         self.n_loss_samples = n_loss_samples
         self.loss = loss
         self.mask_batch_size = mask_batch_size
+        self.precision = check_precision(precision)
         self.forward = forward
         self.split_batch = split_batch
         self.phase_detector = PhaseDetector() if phase_detector is None else phase_detector
+        self.reference = reference
+        self.delta_range = delta_range
         self.seed = seed
+        self.verbose = verbose
         self.name = name
         self.allow_untested = allow_untested
         self.history = History()
@@ -190,8 +234,11 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
         self._held_out: Samples | None = None
         self._train_batches: list[Samples] = []
         self._held_out_batches: list[Samples] = []
+        self._noise_floor: NoiseFloor | None = None
         self._warned: set[str] = set()
         self._first_phase = self.phase_detector.state_dict()
+        self._fits = self._no_fits()
+        self._publisher: Publisher | None = None
 
     @property
     def state_key(self) -> str:
@@ -217,10 +264,12 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
             raise MisconfigurationException(msg)
         if self.variables.layer is not None:
             find_layer(pl_module, self.variables.layer)
+        self._noise_floor = None
         if trainer.global_step == 0:
             # A new training, perhaps after another with the same monitor. A resumed one loads its state after this.
             self.history, self.failures = History(), 0
             self.phase_detector.load_state_dict(self._first_phase)
+            self._fits = self._no_fits()
             self._warned.clear()
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
@@ -229,6 +278,8 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
         folder = Path(log_dir or trainer.default_root_dir, "interactions", self.name or "")
         self.folder = None if trainer.fast_dev_run else folder
         self._take_samples(trainer)
+        self._take_reference(pl_module)
+        self._publisher = self._new_publisher(trainer)
         if trainer.global_step == 0 and 0 not in self.history and self.should_measure(0):
             record = self._measure(trainer, pl_module, epoch=0, configuring=True)
             for logger in trainer.loggers:
@@ -255,12 +306,19 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
                 sync_dist=trainer.world_size > 1,
             )
 
+    def on_train_end(self, trainer: Any, pl_module: Any) -> None:  # noqa: ARG002
+        """Fit every epoch to the last one, where that is the reference."""
+        changed = self._refit(trainer, finished=True)
+        if self._publisher is not None:
+            self._publisher.refit(self.history, changed)
+
     def state_dict(self) -> dict[str, Any]:
         """The history and the phase, as plain data that a weights-only load accepts."""
         return {
             "history": list(self.history),
             "phase_detector": self.phase_detector.state_dict(),
             "failures": self.failures,
+            "fits": self._fits.state_dict(),
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -268,6 +326,8 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
         self.history = History(state_dict["history"])
         self.phase_detector.load_state_dict(state_dict["phase_detector"])
         self.failures = state_dict["failures"]
+        if "fits" in state_dict:
+            self._fits.load_state_dict(state_dict["fits"])
 
     # -- samples -------------------------------------------------------------------------------------------------------
 
@@ -351,11 +411,14 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
         record: dict[str, Any] = failed(self.variables.n_variables)
         losses = {"train_loss": math.nan, "held_out_loss": math.nan}
         try:
-            losses = self._losses(pl_module)
             samples = self._usable_samples()
-            with measurement_bar(trainer, f"Interactions at epoch {epoch}", len(samples)) as progress:
-                self.interactions = self._explain(pl_module, samples, progress=progress)
-            record = summarize(self.interactions)
+            share = share_of(range(len(samples)), trainer.global_rank, trainer.world_size)
+            # The ranks' batch norms may differ until the next step.
+            with first_rank_buffers(pl_module):
+                losses = self._losses(pl_module)
+                with measurement_bar(trainer, f"Interactions at epoch {epoch}", len(share)) as progress:
+                    self.interactions = self._explain(pl_module, samples, progress=progress)
+                record = summarize(self.interactions) | self._noise(pl_module, samples, self.interactions.threshold)
         except Exception as error:
             if configuring and isinstance(error, (ValueError, TypeError)):
                 raise
@@ -366,11 +429,14 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
                 key="measurement",
             )
         record |= {"epoch": epoch, "global_step": trainer.global_step, "failures": self.failures} | losses
-        # The ranks' batch norms may differ until the next step, and with them what the ranks have measured.
         record = trainer.strategy.broadcast(record)
         self.failures = record["failures"]
-        record |= self._phase(epoch, record) | {"seconds": time.perf_counter() - started}
-        self._keep(trainer, record)
+        record |= unfitted(self.variables.n_variables) | self._phase(epoch, record)
+        self.history.add(record)
+        changed = self._refit(trainer)
+        record = self.history.update(epoch, {"seconds": time.perf_counter() - started})
+        if self._publisher is not None:
+            self._publisher.measurement(epoch, self.history, self.interactions, changed)
         return record
 
     def _explain(self, pl_module: Any, samples: Samples, **options: Any) -> Interactions:
@@ -385,11 +451,43 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
                 noise_ratio=self.noise_ratio,
                 mask_batch_size=self.mask_batch_size,
                 forward=self.forward,
+                precision=self.precision,
+                share_out=share_out,
                 **{"solver": self.solver} | options,
             )
         for warning in caught:
             self._warn_once(str(warning.message), key=f"{warning.filename}:{warning.lineno}")
         return interactions
+
+    def _noise(self, pl_module: Any, samples: Samples, threshold: float) -> dict[str, Any]:
+        """What rounding alone would look like; measured once in a run, and no reason for a measurement to fail."""
+        if self._noise_floor is None:
+            draws = self.variables.draw(samples.inputs)
+            rows = [row for row, draw in enumerate(draws) if draw is not None][:2]
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # the measurement has said all this
+                    self._noise_floor = noise_floor(
+                        pl_module,
+                        take_rows(samples.inputs, rows),
+                        samples.targets[rows],
+                        self.variables,
+                        [draw for draw in draws if draw is not None][:2],
+                        output=resolve_output(self.output),
+                        forward=self.forward,
+                        mask_batch_size=self.mask_batch_size,
+                        precision=self.precision,
+                    )
+            except Exception as error:  # noqa: BLE001  # e.g. a network or a device that knows no float64
+                self._warn_once(f"the noise floor could not be measured: {_text(error)}.", "noise floor")
+                self._noise_floor = NoiseFloor.unknown(self.variables.n_variables)
+        if orders := self._noise_floor.exceeds(threshold):
+            self._warn_once(
+                f"rounding alone makes effects larger than the threshold {threshold:.3g} in the orders {orders}; what"
+                f" is found there may be arithmetic. HINT: pass `precision='float64'`.",
+                key="noise floor exceeds the threshold",
+            )
+        return {"noise_floor": list(self._noise_floor.effect)}
 
     def _usable_samples(self) -> Samples:
         if self._held_out is None:
@@ -397,11 +495,36 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
             raise RuntimeError(msg)
         return self._held_out
 
+    def _new_publisher(self, trainer: Any) -> Publisher | None:
+        if self.folder is None or not trainer.is_global_zero:
+            return None
+        publisher = Publisher(trainer, self.folder, self._prefix, self.name, self._survived, verbose=self.verbose)
+        publisher.begin(self._usable_samples(), self.variables, self.history)
+        return publisher
+
+    def _no_fits(self) -> ReferenceFits:
+        return ReferenceFits(known_reference(self.reference) or "onset", delta_range=self.delta_range)
+
+    def _take_reference(self, pl_module: Any) -> None:
+        """Explain the samples as the network at a checkpoint sees them, where that is the reference."""
+        if isinstance(self.reference, (str, Path)) and known_reference(self.reference) is None:
+            with weights_of(pl_module, self.reference):
+                self._fits.reference = self._explain(pl_module, self._usable_samples())
+        reference = self._fits.reference
+        if not isinstance(reference, str) and reference.n_variables != self.variables.n_variables:
+            msg = (
+                f"`reference` has {reference.n_variables} input variables, `variables` has"
+                f" {self.variables.n_variables}. HINT: the decay is compared order by order: use the same number."
+            )
+            raise ValueError(msg)
+
     def _losses(self, pl_module: Any) -> dict[str, float]:
         def measure(batches: list[Samples]) -> float:
             return mean_loss(pl_module, batches, self.loss or classification_loss, self.forward or call_network)
 
-        return {"train_loss": measure(self._train_batches), "held_out_loss": measure(self._held_out_batches)}
+        return together(
+            lambda: {"train_loss": measure(self._train_batches), "held_out_loss": measure(self._held_out_batches)}
+        )[0]
 
     def _phase(self, epoch: int, record: dict[str, Any]) -> dict[str, Any]:
         gap = record["held_out_loss"] - record["train_loss"]
@@ -417,22 +540,19 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
             "onset_epoch": math.nan if onset is None else onset,
         }
 
-    def _keep(self, trainer: Any, record: dict[str, Any]) -> None:
-        """Into the history, into files, into loggers that show pictures; none of these may stop the training."""
-        self.history.add(record)
-        if self.folder is None or not trainer.is_global_zero:
-            return
-        with self._survived("writing the results"):
-            self.history.save(self.folder / "history.json")
-            if self.interactions is not None:
-                self.interactions.save(self.folder / f"epoch={record['epoch']:04d}.npz")
-        if self.interactions is None:
-            return
-        # Where Lightning puts what is logged at the end of an epoch.
-        step = max(0, trainer.fit_loop.epoch_loop._batches_that_stepped - 1)  # noqa: SLF001
-        for logger in trainer.loggers:
-            with self._survived("drawing for the loggers"):
-                log_pictures(logger, self.interactions, record, step, self._prefix)
+    def _refit(self, trainer: Any, *, finished: bool = False) -> list[int]:
+        """Separate decay from spindle where the reference is new; the epochs whose records changed."""
+        changed: dict[int, dict[str, Any]] = {}
+        with self._survived("separating decay from spindle"):
+            if trainer.is_global_zero and len(self.history):
+                record = list(self.history)[-1]
+                if self.interactions is not None and not finished:
+                    self._fits.add(record["epoch"], self.interactions, record["held_out_loss"])
+                changed = self._fits.update(record["onset_epoch"], finished=finished)
+        changed = trainer.strategy.broadcast(changed)
+        for epoch, fit in changed.items():
+            self.history.update(epoch, fit)
+        return sorted(changed)
 
     @property
     def _prefix(self) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from lightning_interactions.distribution.conditions import conditions
+from lightning_interactions.distribution.reference import FIT_LISTS, FIT_NUMBERS
 from lightning_interactions.distribution.strength import (
     cancellation,
     high_order_share,
@@ -21,7 +23,7 @@ __all__ = ["PREFIX", "failed", "scalars", "summarize"]
 PREFIX = "interactions/"
 """What every logged key starts with."""
 
-_PER_ORDER = ("positive", "negative", "normalized_positive", "normalized_negative", "cancellation")
+_PER_ORDER = ("positive", "negative", "normalized_positive", "normalized_negative", "cancellation", "noise_floor")
 _NUMBERS = (
     "mean_order",
     "high_order_share",
@@ -34,6 +36,7 @@ _NUMBERS = (
     "n_samples",
     "n_dropped",
 )
+_CONDITIONS = tuple(f"condition_{number}{end}" for number in (1, 2, 3) for end in ("", "_holds"))
 _ALSO_LOGGED = ("train_loss", "held_out_loss", "loss_gap", "overfitting", "onset_epoch", "failures", "seconds")
 
 
@@ -58,18 +61,23 @@ def summarize(interactions: Interactions) -> dict[str, Any]:
         "solver_gap": interactions.gap.max().item(),
         "n_samples": len(interactions),
         "n_dropped": len(interactions.provenance.get("dropped", [])),
+        **conditions(interactions).as_record(),
     }
 
 
 def failed(n_variables: int) -> dict[str, Any]:
     """The same keys for a measurement that failed: NaN everywhere."""
     per_order = {key: [math.nan] * n_variables for key in _PER_ORDER}
-    return {"n_variables": n_variables} | per_order | dict.fromkeys(_NUMBERS, math.nan) | {"n_samples": 0}
+    return (
+        {"n_variables": n_variables} | per_order | dict.fromkeys((*_NUMBERS, *_CONDITIONS), math.nan) | {"n_samples": 0}
+    )
 
 
 def scalars(record: dict[str, Any], prefix: str = PREFIX) -> dict[str, float]:
     """The numbers of a record under the keys that are logged."""
-    logged = {key: float(record[key]) for key in (*_NUMBERS, *_ALSO_LOGGED)}
-    for key in _PER_ORDER:
-        logged |= {f"{key}/order_{order:02d}": value for order, value in enumerate(record[key], start=1)}
+    # Records of an earlier version lack some keys.
+    logged = {key: float(record.get(key, math.nan)) for key in (*_NUMBERS, *_CONDITIONS, *FIT_NUMBERS, *_ALSO_LOGGED)}
+    for key in (*_PER_ORDER, *FIT_LISTS):
+        values = record.get(key, [math.nan] * record["n_variables"])
+        logged |= {f"{key}/order_{order:02d}": value for order, value in enumerate(values, start=1)}
     return {f"{prefix}{key}": value for key, value in logged.items()}

@@ -14,12 +14,15 @@ from lightning_interactions import FeatureMapPatches, InteractionMonitor
 
 
 class Module(pl.LightningModule):
-    def __init__(self):
+    def __init__(self, fault=None):
         super().__init__()
+        self.fault = fault
         self.body = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout(0.3))
         self.head = nn.Sequential(nn.MaxPool2d(4), nn.Flatten(), nn.Linear(16, 3))
 
     def forward(self, x):
+        if self.fault is not None and self.global_rank == 1 and self.global_step > 0 and not self.training:
+            raise self.fault
         return self.head(self.body(x))
 
     def training_step(self, batch, _):
@@ -49,23 +52,25 @@ class Report(pl.Callback):
             "phase": self.monitor.phase_detector.state_dict(),
             "metrics": {key: value.item() for key, value in trainer.callback_metrics.items()},
             "writes": len(self.writes),
+            "explained": self.monitor.interactions and len(self.monitor.interactions),
         }
         torch.save(report, f"{self.path}-{trainer.global_rank}.pt")
 
 
-def train(folder, name, *, devices, strategy="ddp_fork"):
+def train(folder, name, *, devices=2, strategy="ddp_fork", n_samples=5, max_epochs=3, fault=None):
     torch.manual_seed(0)
-    module = Module()
+    module = Module(fault)
     generator = torch.Generator().manual_seed(1)
     images, labels = torch.randn(35, 1, 8, 8, generator=generator), torch.arange(35) % 3
     train = DataLoader(TensorDataset(images[:20], labels[:20]), 4, shuffle=True)
     # An odd number, so that Lightning's sampler repeats one; and a sampler, which Lightning wraps.
     val = DataLoader(TensorDataset(images[20:], labels[20:]), 4, sampler=SubsetRandomSampler(range(2, 13)))
     variables = FeatureMapPatches("body.2", grid=4, border=1, n_variables=3)
-    monitor = InteractionMonitor(variables, n_samples=5, n_loss_samples=8)
+    # In float64, so that nothing but the order of the sums can differ.
+    monitor = InteractionMonitor(variables, n_samples=n_samples, n_loss_samples=8, precision="float64")
     report = Report(f"{folder}/{name}", monitor)
     trainer = pl.Trainer(
-        max_epochs=3,
+        max_epochs=max_epochs,
         accelerator="cpu",
         devices=devices,
         strategy=strategy,
@@ -85,6 +90,8 @@ def train(folder, name, *, devices, strategy="ddp_fork"):
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
-    train(sys.argv[1], "with", devices=2)
-    train(sys.argv[1], "without", devices=2)
+    train(sys.argv[1], "with")
+    train(sys.argv[1], "without")
     train(sys.argv[1], "single", devices=1, strategy="auto")
+    train(sys.argv[1], "one sample", n_samples=1, max_epochs=1)
+    train(sys.argv[1], "failing", max_epochs=1, fault=RuntimeError("out of order"))

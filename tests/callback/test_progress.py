@@ -1,15 +1,18 @@
 """The measurement has a line of its own beside whatever bar the Trainer shows, and leaves it tidy."""
 
 import io
+import math
+import re
 import sys
 from types import SimpleNamespace
 
+import lightning.pytorch as pl
 import pytest
 import torch
 from lightning.pytorch.callbacks import ProgressBar, RichProgressBar, TQDMProgressBar
 
 from lightning_interactions import InteractionMonitor
-from lightning_interactions.callback.progress import measurement_bar
+from lightning_interactions.callback.progress import announce, measurement_bar, measurement_line
 
 
 @pytest.fixture
@@ -166,8 +169,6 @@ def test_transfer_hooks_see_a_validation_and_are_called_in_the_order_of_lightnin
 
 
 def test_hooks_of_a_data_module(make_monitor, make_module, make_trainer, make_loaders):
-    import lightning.pytorch as pl  # noqa: PLC0415
-
     class Data(pl.LightningDataModule):
         def train_dataloader(self):
             return make_loaders()[0]
@@ -182,3 +183,63 @@ def test_hooks_of_a_data_module(make_monitor, make_module, make_trainer, make_lo
     make_trainer(monitor).fit(make_module(), datamodule=Data())
     assert monitor.failures == 0
     assert set(monitor._held_out.inputs.flatten().tolist()) == {5.0}
+
+
+RECORD = {"epoch": 25, "phase": "overfitting", "mean_order": 2.326, "n_samples": 24, "seconds": 4.49}
+FIT = {"spindle_share": 0.081, "spindle_share_low": 0.02, "spindle_share_high": 0.2, "identified": 1}
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({}, "Interactions, epoch 25: overfitting, mean order 2.33, 4.5 s"),
+        (FIT, "Interactions, epoch 25: overfitting, mean order 2.33, spindle share 0.08 (0.02 … 0.20), 4.5 s"),
+        (
+            FIT | {"identified": 0},
+            "Interactions, epoch 25: overfitting, mean order 2.33, spindle share not identified (0.02 … 0.20), 4.5 s",
+        ),
+        ({"spindle_share": math.nan}, "Interactions, epoch 25: overfitting, mean order 2.33, 4.5 s"),
+        (
+            {"mean_order": math.nan, "n_samples": 0},
+            "Interactions, epoch 25: overfitting, measurement failed, 4.5 s",
+        ),
+        ({"mean_order": math.nan}, "Interactions, epoch 25: overfitting, no order, 4.5 s"),
+    ],
+)
+def test_a_measurement_in_one_line(change, expected):
+    assert measurement_line(RECORD | change) == expected
+
+
+def test_the_line_names_a_monitor_with_a_name():
+    assert measurement_line(RECORD, "deep").startswith("Interactions of deep, epoch 25: ")
+
+
+class Announcing(pl.Callback):
+    """Prints a line where a monitor would: before the first epoch and after each."""
+
+    def on_train_start(self, trainer, _):
+        announce(trainer, "line 0")
+
+    def on_train_epoch_end(self, trainer, _):
+        announce(trainer, f"line {trainer.current_epoch + 1}")
+
+
+@pytest.mark.parametrize("bar", [TQDMProgressBar, RichProgressBar, None])
+def test_lines_are_printed_whole_beside_each_bar(bar, fit, capsys):
+    fit(Announcing(), *([bar()] if bar else []), enable_progress_bar=bar is not None)
+
+    out, _ = capsys.readouterr()
+    lines = [re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", line).strip() for line in out.splitlines()]
+    assert [line for line in lines if line.startswith("line")] == ["line 0", "line 1", "line 2"]
+
+
+def test_a_bar_of_the_users_prints_its_way():
+    printed = []
+    trainer = SimpleNamespace(progress_bar_callback=SimpleNamespace(print=printed.append), is_global_zero=True)
+    announce(trainer, "line")
+    assert printed == ["line"]
+
+
+def test_only_the_first_process_prints(capsys):
+    announce(SimpleNamespace(progress_bar_callback=None, is_global_zero=False), "line")
+    assert capsys.readouterr().out == ""

@@ -47,7 +47,7 @@ def module(make_module):
 
 def eager():
     """A detector that changes phase at the smallest sign, so that its state counts."""
-    return PhaseDetector(rise=1e-9, patience=2)
+    return PhaseDetector(rise=1e-9, false_alarm_rate=0.9)
 
 
 @pytest.mark.parametrize("every", [1, 2])
@@ -152,12 +152,12 @@ def test_model_checkpoints_load_weights_only_and_do_not_count_an_epoch_twice(
 
 
 def test_an_epoch_measured_again_is_no_new_evidence_for_the_phase(make_monitor):
-    monitor = make_monitor(phase_detector=PhaseDetector(rise=0.1, patience=2))
-    for epoch, gap in ((0, 0.0), (1, 1.0), (1, 1.0)):
+    monitor = make_monitor(phase_detector=PhaseDetector())
+    for epoch, gap in ((0, 0.0), (1, 1.0), (2, 2.0), (2, 2.0), (2, 2.0)):
         record = monitor._phase(epoch, {"train_loss": 0.0, "held_out_loss": gap})
         monitor.history.add({"epoch": epoch} | record)
-    assert monitor.history[1]["phase"] == "normal"
-    assert monitor._phase(2, {"train_loss": 0.0, "held_out_loss": 1.0})["onset_epoch"] == 1
+    assert monitor.history[2]["phase"] == "normal"
+    assert monitor._phase(3, {"train_loss": 0.0, "held_out_loss": 3.0})["onset_epoch"] == 1
 
 
 def test_a_key_can_be_monitored_from_the_first_epoch_after_a_resume(fit, make_monitor, module, unshuffled, tmp_path):

@@ -1,0 +1,89 @@
+"""A network as it was at a checkpoint, to be the reference of the fits."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeGuard
+
+import torch
+
+from lightning_interactions.distribution.reference import REFERENCES, check_reference
+from lightning_interactions.interactions import Interactions
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from torch import nn
+
+__all__ = ["check_reference_argument", "known_reference", "weights_of"]
+
+_INTERACTIONS = ".npz"
+
+
+def is_file(reference: Any) -> TypeGuard[str | Path]:
+    """Whether a reference names a file: a checkpoint, or interactions that were saved."""
+    return isinstance(reference, (str, Path)) and reference not in REFERENCES and Path(reference).suffix != ""
+
+
+def check_reference_argument(reference: Any, delta_range: tuple[float, float] | None) -> None:
+    """Refuse a reference that is neither a known name, nor interactions, nor a file that exists.
+
+    Raises:
+        ValueError: for an unknown name, or ``"current"`` without a range of δ.
+        FileNotFoundError: if there is no such file.
+    """
+    if not is_file(reference):
+        check_reference(reference, delta_range)
+    elif not Path(reference).is_file():
+        msg = (
+            f"`reference`: there is no file '{reference}'."
+            f" HINT: give a Lightning checkpoint or interactions saved as '{_INTERACTIONS}'."
+        )
+        raise FileNotFoundError(msg)
+
+
+def known_reference(reference: str | Path | Interactions) -> str | Interactions | None:
+    """The reference as the fits take it; ``None`` for a checkpoint, which must be explained first."""
+    if not is_file(reference):
+        return reference  # type: ignore[return-value]  # a path that is no file was refused
+    return Interactions.load(reference) if Path(reference).suffix == _INTERACTIONS else None
+
+
+@contextmanager
+def weights_of(module: nn.Module, checkpoint: str | Path) -> Iterator[None]:
+    """Give a module the weights and buffers of a checkpoint for a while; its own come back bitwise, also on errors.
+
+    Raises:
+        ValueError: if the file is no checkpoint of this module.
+
+    Example:
+        >>> import tempfile
+        >>> module = torch.nn.Linear(1, 1)
+        >>> own = module.weight.item()
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     torch.save({"state_dict": {"weight": torch.ones(1, 1), "bias": torch.zeros(1)}}, f"{folder}/a.ckpt")
+        ...     with weights_of(module, f"{folder}/a.ckpt"):
+        ...         module.weight.item()
+        1.0
+        >>> module.weight.item() == own
+        True
+    """
+    own = {name: value.clone() for name, value in module.state_dict().items() if isinstance(value, torch.Tensor)}
+    try:
+        _load(module, checkpoint)
+        yield
+    finally:
+        module.load_state_dict(own, strict=False)
+
+
+def _load(module: nn.Module, checkpoint: str | Path) -> None:
+    try:
+        content = torch.load(checkpoint, map_location="cpu", weights_only=True)
+        module.load_state_dict(content["state_dict"])
+    except Exception as error:
+        msg = (
+            f"`reference`: '{checkpoint}' is no checkpoint of this {type(module).__name__}: {error}."
+            f" HINT: it must hold the `state_dict` of the same network and load with `weights_only=True`."
+        )
+        raise ValueError(msg) from error

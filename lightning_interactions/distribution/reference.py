@@ -1,0 +1,271 @@
+r"""The decay and spindle of every measured epoch against one reference, which training itself determines.
+
+Eq. 9 needs a network :math:`I^*` from which the decay is made, and the paper leaves open which. With the network's own
+interactions the fit is perfect and says nothing (:math:`\delta \to 0`); with those of the end of the normal phase it is
+identified. That network is only known afterwards, so every measured epoch is fitted anew when the reference changes.
+
+==============  ========================================================================================================
+reference       which network :math:`I^*` is
+==============  ========================================================================================================
+``"onset"``     the one at the end of the normal phase: of the epochs before the onset of overfitting, or of all so far
+                where there is no onset, the measured one with the smallest held-out loss (never the untrained one)
+``"final"``     the last measured one; known, and fitted, when the training has ended
+``"current"``   the one measured itself; only with a lower bound on :math:`\delta`
+interactions    any other's, measured with the same number of variables
+==============  ========================================================================================================
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lightning_interactions.distribution.disentangle import Disentangled, disentangle
+from lightning_interactions.distribution.strength import sample_order_strength
+from lightning_interactions.interactions import Interactions
+
+__all__ = ["FIT_LISTS", "FIT_NUMBERS", "REFERENCES", "ReferenceFits", "check_reference", "unfitted"]
+
+REFERENCES = ("onset", "final", "current")
+"""The references that have a name."""
+
+FIT_NUMBERS = (
+    "alpha",
+    "beta",
+    "gamma",
+    "delta",
+    "r_squared",
+    "relative_l1",
+    "spindle_share",
+    "spindle_share_low",
+    "spindle_share_high",
+    "identified",
+    "reference_epoch",
+)
+"""Keys of a fit that hold one number."""
+
+FIT_LISTS = ("decay_positive", "decay_negative", "spindle", "residual_positive", "residual_negative")
+"""Keys of a fit that hold one number for each order."""
+
+
+class ReferenceFits:
+    """Keep what fits need of every measured epoch, and fit those whose reference has changed.
+
+    What is kept is small: the strength of each order and sample, and the effects of the few epochs that are or may
+    become the reference.
+
+    Args:
+        reference: one of :data:`REFERENCES`, or interactions.
+        threshold: effects of the reference up to this absolute value are left out; ``None`` takes its own, 0 none.
+        delta_range: the δ allowed; needed for ``"current"``.
+        bootstraps: resamplings for the intervals.
+
+    Raises:
+        ValueError: for an unknown reference, or ``"current"`` without a range of δ.
+
+    Example:
+        >>> from lightning_interactions import sparsify
+        >>> early = sparsify(torch.tensor([[0.0, 1.0, 2.0, 3.5, 1.0, 2.5, 3.0, 5.0]]))
+        >>> later = sparsify(torch.tensor([[0.0, 1.0, 2.0, 4.5, 1.0, 2.5, 3.5, 2.0]]))
+        >>> fits = ReferenceFits()
+        >>> fits.add(5, early, held_out_loss=0.4)
+        >>> fits.add(10, later, held_out_loss=0.6)
+        >>> changed = fits.update(onset_epoch=10)
+        >>> sorted(changed), changed[10]["reference_epoch"]
+        ([5, 10], 5)
+        >>> fits.update(onset_epoch=10)
+        {}
+    """
+
+    def __init__(
+        self,
+        reference: str | Interactions = "onset",
+        *,
+        threshold: float | None = None,
+        delta_range: tuple[float, float] | None = None,
+        bootstraps: int = 200,
+    ) -> None:
+        check_reference(reference, delta_range)
+        self.reference = reference
+        self.options: dict[str, Any] = {"threshold": threshold, "bootstraps": bootstraps}
+        if delta_range is not None:
+            self.options["delta_range"] = delta_range
+        self._strength: dict[int, tuple[Tensor, Tensor]] = {}
+        self._losses: dict[int, float] = {}
+        self._candidates: dict[int, Interactions] = {}
+        self._fitted_with: dict[int, int | str] = {}
+
+    def add(self, epoch: int, interactions: Interactions, held_out_loss: float = math.nan) -> None:
+        """Take in one measurement; one of the same epoch is replaced."""
+        self._strength[epoch] = sample_order_strength(interactions)
+        self._losses[epoch] = held_out_loss
+        self._fitted_with.pop(epoch, None)
+        self._candidates[epoch] = interactions
+        wanted = self._possible_references()
+        self._candidates = {epoch: self._candidates[epoch] for epoch in wanted if epoch in self._candidates}
+
+    def update(self, onset_epoch: float | None = None, *, finished: bool = False) -> dict[int, dict[str, Any]]:
+        """Fit every epoch whose reference has changed.
+
+        Args:
+            onset_epoch: first epoch of the overfitting phase; ``None`` or NaN in the normal phase.
+            finished: whether the training has ended.
+
+        Returns:
+            The keys of the fit, as plain data, of each epoch that was fitted. Epochs without salient effects have NaN.
+        """
+        found = self._find_reference(onset_epoch, finished=finished)
+        if found is None:
+            return {}
+        epoch, reference = found
+        pending = [max(self._strength)] if self.reference == "current" else sorted(self._strength)
+        changed = {}
+        for fitted in pending:
+            if self._fitted_with.get(fitted) != epoch:
+                changed[fitted] = self._fit(fitted, epoch, reference)
+                self._fitted_with[fitted] = epoch
+        return changed
+
+    def emerged(self, epoch: int, since: int) -> tuple[Tensor, Tensor]:
+        r"""How much the strength of each order has changed since an earlier epoch, :math:`|A_{epoch} - A_{since}|`."""
+        (up, down), (up_before, down_before) = self._mean_strength(epoch), self._mean_strength(since)
+        return (up - up_before).abs(), (down - down_before).abs()
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was added, as tensors and plain data."""
+        return {
+            "strength": {epoch: list(both) for epoch, both in self._strength.items()},
+            "losses": dict(self._losses),
+            "candidates": {epoch: _packed(interactions) for epoch, interactions in self._candidates.items()},
+            "fitted_with": dict(self._fitted_with),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what :meth:`state_dict` returned."""
+        self._strength = {epoch: (both[0], both[1]) for epoch, both in state["strength"].items()}
+        self._losses = dict(state["losses"])
+        self._candidates = {epoch: _unpacked(packed) for epoch, packed in state["candidates"].items()}
+        self._fitted_with = dict(state["fitted_with"])
+
+    def _find_reference(self, onset_epoch: float | None, *, finished: bool) -> tuple[int | str, Interactions] | None:
+        if not self._strength:
+            return None
+        if not isinstance(self.reference, str):
+            return "given", self.reference
+        if self.reference == "final" and not finished:
+            return None
+        epoch = self._end_of_normal_phase(onset_epoch) if self.reference == "onset" else max(self._strength)
+        return None if epoch is None else (epoch, self._candidates[epoch])
+
+    def _end_of_normal_phase(self, onset_epoch: float | None) -> int | None:
+        candidates = self._lowest_so_far()
+        if onset_epoch is None or math.isnan(onset_epoch):
+            return candidates[-1] if candidates else None
+        # An onset at the first trained epoch leaves none before it: that one is then the nearest.
+        return max((epoch for epoch in candidates if epoch < onset_epoch), default=min(candidates, default=None))
+
+    def _lowest_so_far(self) -> list[int]:
+        """The trained epochs whose held-out loss was the smallest until then: the last before any epoch is its best."""
+        lowest, found = math.inf, []
+        for epoch in sorted(self._losses):
+            if epoch > 0 and self._losses[epoch] < lowest:
+                lowest = self._losses[epoch]
+                found.append(epoch)
+        return found
+
+    def _possible_references(self) -> list[int]:
+        if not isinstance(self.reference, str):
+            return []
+        return self._lowest_so_far() if self.reference == "onset" else [max(self._strength)]
+
+    def _mean_strength(self, epoch: int) -> tuple[Tensor, Tensor]:
+        positive, negative = self._strength[epoch]
+        return positive.mean(dim=0), negative.mean(dim=0)
+
+    def _fit(self, epoch: int, reference_epoch: int | str, reference: Interactions) -> dict[str, Any]:
+        positive, negative = self._strength[epoch]
+        named = {"reference_epoch": math.nan if isinstance(reference_epoch, str) else reference_epoch}
+        if not (positive.sum() + negative.sum() > 0):
+            return unfitted(reference.n_variables) | named
+        return _plain(disentangle(positive, negative, reference, **self.options)) | named
+
+
+def check_reference(reference: str | Interactions, delta_range: tuple[float, float] | None) -> None:
+    """Refuse a reference that is unknown or makes the fit meaningless."""
+    if isinstance(reference, Interactions):
+        return
+    if reference not in REFERENCES:
+        known = ", ".join(map(repr, REFERENCES))
+        msg = (
+            f"`reference` must be one of {known} or Interactions, got {reference!r}."
+            f" HINT: read stored ones with `Interactions.load(path)`."
+        )
+        raise ValueError(msg)
+    if reference == "current" and delta_range is None:
+        msg = (
+            "`reference='current'` needs `delta_range=(low, high)`, got None. HINT: a network fitted to itself always"
+            " succeeds, with δ → 0, unless δ has a lower bound such as 0.02."
+        )
+        raise ValueError(msg)
+
+
+def unfitted(n_variables: int) -> dict[str, Any]:
+    """The keys of a fit where there is none: NaN everywhere.
+
+    Example:
+        >>> unfitted(2)["spindle"]
+        [nan, nan]
+    """
+    return dict.fromkeys(FIT_NUMBERS, math.nan) | {key: [math.nan] * n_variables for key in FIT_LISTS}
+
+
+def _plain(found: Disentangled) -> dict[str, Any]:
+    low, high = found.intervals["spindle_share"]
+    return {
+        "alpha": found.alpha,
+        "beta": found.beta,
+        "gamma": found.gamma,
+        "delta": found.delta,
+        "decay_positive": found.decay[0].tolist(),
+        "decay_negative": found.decay[1].tolist(),
+        "spindle": found.spindle.tolist(),
+        "residual_positive": found.residual[0].tolist(),
+        "residual_negative": found.residual[1].tolist(),
+        "r_squared": found.r_squared,
+        "relative_l1": found.relative_l1,
+        "spindle_share": found.spindle_share,
+        "spindle_share_low": low,
+        "spindle_share_high": high,
+        "identified": int(found.identified),
+    }
+
+
+def _packed(interactions: Interactions) -> dict[str, Any]:
+    """The effects that are not zero: all that a reference is used for."""
+    effects = torch.stack([interactions.and_, interactions.or_])
+    where = effects.nonzero()
+    return {
+        "shape": list(effects.shape),
+        "where": where.to(torch.int32),
+        "effects": effects[tuple(where.T)],
+        "threshold": interactions.threshold,
+    }
+
+
+def _unpacked(packed: dict[str, Any]) -> Interactions:
+    effects = torch.zeros(packed["shape"], dtype=torch.float64)
+    effects[tuple(packed["where"].long().T)] = packed["effects"]
+    and_, or_ = effects
+    samples = len(and_)
+    return Interactions(
+        values=torch.zeros_like(and_),
+        and_=and_,
+        or_=or_,
+        l1=effects.abs().sum(dim=(0, 2)),
+        gap=torch.full((samples,), torch.nan, dtype=torch.float64),
+        noise_bound=torch.full((samples,), torch.nan, dtype=torch.float64),
+        threshold=packed["threshold"],
+    )

@@ -1,0 +1,137 @@
+"""Separate decay from spindle in a finished run, from its files alone."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lightning_interactions.distribution.reference import ReferenceFits
+from lightning_interactions.history import History
+from lightning_interactions.interactions import Interactions
+
+if TYPE_CHECKING:
+    import os
+
+__all__ = ["history_file", "interactions_file", "measured_epochs", "refit", "run_folder"]
+
+_HISTORY = "history.json"
+
+
+def refit(
+    run: str | os.PathLike[str],
+    reference: str | Interactions | os.PathLike[str] = "onset",
+    *,
+    threshold: float | None = None,
+    delta_range: tuple[float, float] | None = None,
+    bootstraps: int = 200,
+) -> History:
+    r"""Fit decay and spindle to every measured epoch of a stored run against one reference (Eq. 9).
+
+    The network is not needed: what the monitor measured is read from the run's folder. Nothing is written.
+
+    Args:
+        run: the run's log directory, or the folder in it that holds ``history.json``.
+        reference: ``"onset"``, ``"final"``, ``"current"``, interactions, or a file of saved interactions; see
+            :class:`~lightning_interactions.distribution.reference.ReferenceFits`.
+        threshold: effects of the reference up to this absolute value are left out; ``None`` takes its own, 0 none.
+        delta_range: the :math:`\delta` allowed; see :func:`~lightning_interactions.disentangle`.
+        bootstraps: resamplings for the intervals.
+
+    Returns:
+        the run's history with the keys of the fit (``spindle_share``, ``decay_positive``, …) in every record.
+
+    Raises:
+        FileNotFoundError: if the folder holds no run.
+        ValueError: for an unknown reference, or one with another number of variables.
+
+    Warns:
+        UserWarning: once for every file that cannot be read; its epoch keeps the keys it has.
+
+    Example:
+        >>> import tempfile, torch
+        >>> from lightning_interactions import sparsify
+        >>> from lightning_interactions.history import History
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     interactions = sparsify(torch.tensor([[0.0, 1.0, 2.0, 3.5, 1.0, 2.5, 3.0, 5.0]]))
+        ...     path = interactions.save(interactions_file(folder, 5))
+        ...     History([{"epoch": 5, "held_out_loss": 0.4}]).save(f"{folder}/history.json")
+        ...     refit(folder)[5]["reference_epoch"]
+        5
+    """
+    folder = run_folder(run)
+    history = History.load(history_file(folder))
+    if not isinstance(reference, Interactions) and Path(reference).suffix:
+        reference = Interactions.load(reference)
+    fits = ReferenceFits(
+        reference,  # type: ignore[arg-type]  # a path without a suffix is refused as an unknown name
+        threshold=threshold,
+        delta_range=delta_range,
+        bootstraps=bootstraps,
+    )
+    for epoch in measured_epochs(folder):
+        if epoch not in history:
+            continue
+        try:
+            interactions = Interactions.load(interactions_file(folder, epoch))
+        except ValueError as error:
+            warnings.warn(f"{error} Epoch {epoch} is left as it is.", stacklevel=2)
+            continue
+        _check_variables(reference, interactions)
+        fits.add(epoch, interactions, history[epoch].get("held_out_loss", float("nan")))
+        if reference == "current":
+            _update(history, fits)
+    onset = list(history)[-1].get("onset_epoch") if len(history) else None
+    _update(history, fits, onset)
+    return history
+
+
+def run_folder(run: str | os.PathLike[str]) -> Path:
+    """The folder of a run that holds its history: ``run`` itself, or ``interactions`` in it.
+
+    Raises:
+        FileNotFoundError: if neither does.
+    """
+    for folder in (Path(run), Path(run, "interactions")):
+        if history_file(folder).is_file():
+            return folder
+    msg = (
+        f"`run`: neither '{run}' nor its folder 'interactions' holds a '{_HISTORY}'."
+        f" HINT: give the log directory of a training with an InteractionMonitor, e.g. 'lightning_logs/version_0'."
+    )
+    raise FileNotFoundError(msg)
+
+
+def history_file(folder: str | os.PathLike[str]) -> Path:
+    """Where the records are kept."""
+    return Path(folder, _HISTORY)
+
+
+def interactions_file(folder: str | os.PathLike[str], epoch: int) -> Path:
+    """Where the interactions of an epoch are kept.
+
+    Example:
+        >>> interactions_file("interactions", 20).name
+        'epoch=0020.npz'
+    """
+    return Path(folder, f"epoch={epoch:04d}.npz")
+
+
+def measured_epochs(folder: str | os.PathLike[str]) -> list[int]:
+    """The epochs of which a folder holds interactions, ascending."""
+    stems = (path.stem.partition("=")[2] for path in Path(folder).glob("epoch=*.npz"))
+    return sorted(int(stem) for stem in stems if stem.isdigit())
+
+
+def _update(history: History, fits: ReferenceFits, onset_epoch: float | None = None) -> None:
+    for epoch, fit in fits.update(onset_epoch, finished=True).items():
+        history.update(epoch, fit)
+
+
+def _check_variables(reference: object, interactions: Interactions) -> None:
+    if isinstance(reference, Interactions) and reference.n_variables != interactions.n_variables:
+        msg = (
+            f"`reference` has {reference.n_variables} input variables, the run has {interactions.n_variables}."
+            f" HINT: the decay is compared order by order: use the same number."
+        )
+        raise ValueError(msg)

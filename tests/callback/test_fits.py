@@ -1,0 +1,134 @@
+"""Decay and spindle of every measured epoch, live and from the run's files."""
+
+import math
+
+import pytest
+import torch
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+
+from lightning_interactions import Interactions, order_strength, sparsify
+from lightning_interactions.history import History
+from lightning_interactions.refit import refit, run_folder
+
+FIT = ("spindle_share", "spindle_share_low", "spindle_share_high", "alpha", "beta", "gamma", "delta", "reference_epoch")
+
+
+def same_records(one, other, keys=FIT):
+    for record, expected in zip(one, other, strict=True):
+        for key in keys:
+            assert record[key] == pytest.approx(expected[key], rel=1e-12, nan_ok=True), (record["epoch"], key)
+
+
+@pytest.fixture
+def trained(fit, make_monitor, tmp_path):
+    def run(**options):
+        monitor = make_monitor(n_samples=6, **options)
+        trainer, module = fit(monitor, max_epochs=3)
+        return monitor, trainer, module, tmp_path / "interactions"
+
+    return run
+
+
+def test_every_epoch_is_split_and_the_parts_add_up(trained):
+    monitor, trainer, _, folder = trained()
+    losses = dict(zip(monitor.history.epochs, monitor.history.column("held_out_loss"), strict=True))
+    best = min((epoch for epoch in losses if epoch > 0), key=losses.get)
+    assert set(monitor.history.column("reference_epoch")) == {best}
+    for record in History.load(folder / "history.json"):
+        strength = order_strength(Interactions.load(folder / f"epoch={record['epoch']:04d}.npz"))
+        for side, total in zip(("positive", "negative"), strength, strict=True):
+            parts = [torch.tensor(record[key]) for key in (f"decay_{side}", "spindle", f"residual_{side}")]
+            torch.testing.assert_close(sum(parts), total, check_dtype=False, rtol=1e-5, atol=1e-6)
+        assert record["spindle_share_low"] <= record["spindle_share"] <= record["spindle_share_high"]
+    last = monitor.history[3]
+    assert trainer.callback_metrics["interactions/spindle_share"] == pytest.approx(last["spindle_share"], abs=1e-6)
+    assert trainer.callback_metrics["interactions/spindle/order_02"] == pytest.approx(last["spindle"][1], abs=1e-6)
+
+
+def test_from_the_files_comes_what_was_measured_live(trained):
+    monitor, _, _, folder = trained()
+    same_records(refit(folder), monitor.history)
+    same_records(refit(folder.parent), monitor.history)
+    assert run_folder(folder) == run_folder(folder.parent) == folder
+
+
+def test_the_last_epoch_as_reference_is_fitted_at_the_end(trained):
+    monitor, trainer, _, folder = trained(reference="final")
+    assert set(monitor.history.column("reference_epoch")) == {3}
+    assert math.isnan(trainer.callback_metrics["interactions/spindle_share"])  # not known while training
+    same_records(History.load(folder / "history.json"), monitor.history)
+    same_records(refit(folder, "final"), monitor.history)
+
+
+def test_saved_interactions_as_reference(trained, tmp_path):
+    *_, folder = trained()
+    path = (folder / "epoch=0002.npz").rename(tmp_path / "other.npz")
+    monitor, *_, folder = trained(reference=path)
+    assert all(map(math.isnan, monitor.history.column("reference_epoch")))
+    same_records(refit(folder, path), monitor.history)
+    same_records(refit(folder, Interactions.load(path)), monitor.history)
+
+
+def test_a_checkpoint_as_reference(trained, tmp_path, assert_same_training):
+    plain, trainer, module, folder = trained()
+    path = tmp_path / "three.ckpt"
+    trainer.save_checkpoint(path)
+    monitor, *again = trained(reference=path)
+    assert_same_training((trainer, module), again[:2])
+    # The network at that checkpoint is the one of epoch 3.
+    same_records(monitor.history, refit(folder, Interactions.load(folder / "epoch=0003.npz")))
+    assert monitor.history[3]["spindle_share"] == pytest.approx(0.0, abs=1e-3)
+    assert plain.history[3]["mean_order"] == monitor.history[3]["mean_order"]
+
+
+def test_a_damaged_file_is_named_and_its_epoch_left(trained):
+    monitor, *_, folder = trained()
+    (folder / "epoch=0000.npz").write_bytes(b"nothing")
+    with pytest.warns(UserWarning, match=r"epoch=0000.npz.*Epoch 0 is left"):
+        history = refit(folder)
+    assert history.epochs == monitor.history.epochs
+    same_records(history, monitor.history)
+
+
+def test_stopping_and_keeping_by_the_spindle(fit, make_monitor, tmp_path):
+    monitor = make_monitor(n_samples=6)
+    stopping = EarlyStopping("interactions/spindle_share", mode="min", patience=2, check_finite=False)
+    keeping = ModelCheckpoint(tmp_path / "best", monitor="interactions/spindle_share", mode="min")
+    fit(monitor, stopping, keeping, max_epochs=4, enable_checkpointing=True)
+    assert keeping.best_model_path
+    assert math.isfinite(keeping.best_model_score)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"reference": "best"}, ValueError, r"`reference` must be one of 'onset', 'final', 'current'.*HINT"),
+        ({"reference": "current"}, ValueError, r"needs `delta_range=\(low, high\)`.*HINT"),
+        ({"reference": "missing.ckpt"}, FileNotFoundError, r"no file 'missing.ckpt'.*HINT"),
+    ],
+)
+def test_a_wrong_reference_is_refused_at_once(make_monitor, options, error, message):
+    with pytest.raises(error, match=message):
+        make_monitor(**options)
+
+
+def test_a_reference_of_another_size_is_refused_before_training(fit, make_monitor, trained):
+    *_, folder = trained()
+    four = make_monitor(variables=type(make_monitor().variables)("features.4", grid=4, border=1, n_variables=4))
+    four.reference = folder / "epoch=0003.npz"
+    four._fits = four._no_fits()
+    with pytest.raises(ValueError, match=r"`reference` has 3 input variables, `variables` has 4.*HINT"):
+        fit(four)
+    with pytest.raises(ValueError, match=r"`reference` has 4 input variables, the run has 3"):
+        refit(folder, sparsify(torch.rand(2, 16)))
+
+
+def test_a_foreign_checkpoint_is_refused_before_training(fit, make_monitor, tmp_path):
+    torch.save({"state_dict": {"weight": torch.zeros(1)}}, tmp_path / "foreign.ckpt")
+    with pytest.raises(ValueError, match=r"`reference`: '.*foreign.ckpt' is no checkpoint of this ConvModule"):
+        fit(make_monitor(reference=tmp_path / "foreign.ckpt"))
+
+
+def test_a_folder_without_a_run_is_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"`run`: neither .* holds a 'history.json'.*HINT"):
+        refit(tmp_path)
