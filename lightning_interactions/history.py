@@ -42,6 +42,18 @@ class History:
         self._records[record["epoch"]] = dict(record)
         self._records = dict(sorted(self._records.items()))
 
+    def update(self, epoch: int, changes: dict[str, Any]) -> dict[str, Any]:
+        """Change some keys of the record of an epoch.
+
+        Returns:
+            the whole record.
+
+        Raises:
+            KeyError: if that epoch was not measured.
+        """
+        self._records[epoch] = self._records[epoch] | changes
+        return self._records[epoch]
+
     def column(self, key: str) -> list[Any]:
         """The values of one key, epoch by epoch; NaN where a record lacks it."""
         return [record.get(key, math.nan) for record in self]

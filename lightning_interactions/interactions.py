@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -17,6 +18,9 @@ from lightning_interactions.files import write_whole
 
 if TYPE_CHECKING:
     import os
+
+    import pandas as pd
+    import shapiq
 
 __all__ = ["Effect", "Interactions"]
 
@@ -139,6 +143,79 @@ class Interactions:
             return tuple(draws[sample]["names"])
         return tuple(f"x{variable}" for variable in range(self.n_variables))
 
+    def to_frame(self) -> pd.DataFrame:
+        """All effects that are not 0 as a table of pandas, each sample's strongest first.
+
+        Returns:
+            a data frame with one row for each effect and the columns ``sample`` (the row of the inputs that were
+            explained), ``kind`` (``"AND"`` or ``"OR"``), ``order``, ``variables`` (a tuple of their numbers), ``names``
+            (a tuple of texts) and ``effect`` (in the output's unit).
+
+        Raises:
+            ImportError: if pandas is not installed.
+
+        Example:
+            >>> from lightning_interactions import sparsify
+            >>> frame = sparsify(torch.tensor([[0.0, 1.0, 2.0, 5.0]]), solver="none").to_frame()
+            >>> frame.groupby("order").size().to_dict()
+            {1: 2, 2: 2}
+        """
+        pandas = _optional("pandas", extra="frames")
+        samples = self.provenance.get("samples", range(len(self)))
+        rows = []
+        for row in range(len(self)):
+            names = self.variable_names(row)
+            for kind, variables, effect in self.strongest(row, count=2 * self.values.shape[1]):
+                who = tuple(names[variable] for variable in variables)
+                rows.append((samples[row], kind, len(variables), variables, who, effect))
+        return pandas.DataFrame(rows, columns=["sample", "kind", "order", "variables", "names", "effect"])
+
+    def to_shapiq(self, part: Literal["both", "AND", "OR"] = "both") -> list[shapiq.InteractionValues]:
+        r"""Each sample's explanation as shapiq knows it, for its plots and its conversion to other indices.
+
+        shapiq has no OR interactions, so everything is expressed by AND interactions, its index ``"Moebius"``: an OR
+        effect is the sum :math:`\sum_{\varnothing \neq L \subseteq S} (-1)^{|L|+1} I^{OR}_S` of AND effects of
+        :math:`L`. The sums over subsets give :meth:`reconstruct`; ``"AND"`` and ``"OR"`` add up to ``"both"``.
+
+        Args:
+            part: which interactions. :math:`v(x_\varnothing)` counts among the AND interactions.
+
+        Returns:
+            one object for each sample. AND interactions alone are as sparse as here, OR interactions are not.
+
+        Raises:
+            ImportError: if shapiq is not installed.
+            ValueError: for an unknown part.
+
+        Example:
+            >>> from lightning_interactions import sparsify
+            >>> explained = sparsify(torch.tensor([[0.5, 1.0, 2.0, 5.0]]), solver="none").to_shapiq()
+            >>> explained[0].dict_values[(0, 1)]
+            2.5
+        """
+        if part not in {"both", "AND", "OR"}:
+            msg = f"`part` must be 'both', 'AND' or 'OR', got {part!r}."
+            raise ValueError(msg)
+        shapiq = _optional("shapiq", extra="shapiq")
+        effects = torch.zeros_like(self.and_) if part == "OR" else self.and_.clone()
+        effects[:, 0] = 0
+        if part != "AND":
+            effects += _as_and(self.or_)
+        bias = torch.zeros(len(self)) if part == "OR" else self.values[:, 0]
+        sets = [tuple(mask.nonzero().flatten().tolist()) for mask in lattice.subset_masks(self.n_variables)]
+        return [
+            shapiq.InteractionValues(
+                {(): empty} | {sets[subset]: row[subset].item() for subset in row.nonzero().flatten().tolist()},
+                index="Moebius",
+                min_order=0,
+                max_order=self.n_variables,
+                n_players=self.n_variables,
+                estimated=False,
+                baseline_value=empty,
+            )
+            for row, empty in zip(effects, bias.tolist(), strict=True)
+        ]
+
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write everything to one file, whole or not at all: a NumPy ``.npz`` archive without pickled objects.
 
@@ -186,3 +263,18 @@ class Interactions:
                 threshold=float(archive["threshold"]),
                 provenance=json.loads(archive["provenance"].item()),
             )
+
+
+def _as_and(or_: Tensor) -> Tensor:
+    """The AND effects of the function that these OR effects are; what is only rounding becomes 0."""
+    effects = lattice.and_interactions(lattice.reconstruct(torch.zeros_like(or_), or_, bias=or_.new_zeros(1)))
+    rounding = 1e-12 * or_.abs().sum(dim=1, keepdim=True)
+    return torch.where(effects.abs() > rounding, effects, 0.0)
+
+
+def _optional(name: str, extra: str) -> Any:
+    try:
+        return import_module(name)
+    except ImportError as error:
+        msg = f"This needs `{name}`, which is not installed. HINT: pip install 'lightning-interactions[{extra}]'."
+        raise ImportError(msg) from error
