@@ -20,6 +20,8 @@ first with other costs, fewer effects, one sign each, and boxes of width 0, and 
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -45,6 +47,9 @@ _SHARE = 0.25
 
 _SOLVED = 1e-8
 """Relative gap at which the total order counts as smallest."""
+
+_CONVERGED = 1e-7
+"""Relative gap of the total order above which a solution is tried again from another start."""
 
 _CURVATURE = 1e-4
 """Multiple of exp(|S|/4) in the cost of an effect: far below what two corners usually differ by in total order."""
@@ -121,21 +126,28 @@ def _lowered(
     max_iterations: int,
 ) -> Tensor:
     costs = order_cost(lattice.variable_count(targets), targets.device).clamp(min=1).expand_as(effects).contiguous()
-    batch = _optimal_face(targets, narrowed(noise_bound), effects, duals, tolerance, costs).started_at(effects)
-    lowered = polished(batch, solve_batch(batch, matrix, _SOLVED, max_iterations), matrix, _SOLVED)
-
+    face = _optimal_face(targets, narrowed(noise_bound), effects, duals, tolerance, costs)
     bound = dual_bound(targets, noise_bound, duals)
-    gap = relative_gap(lowered.abs().sum(dim=(1, 2)), bound)
-    gap_before = relative_gap(effects.abs().sum(dim=(1, 2)), bound)
-    outside = residuals(targets, lowered).abs().amax(dim=1) - noise_bound
-    lower = ((effects.abs() - lowered.abs()) * costs).sum(dim=(1, 2)) > 0
-    sound = (
-        (gap <= gap_before.clamp(min=tolerance))
-        & (outside <= overshoot(noise_bound))
-        & lower
-        & lowered.isfinite().all(2).all(1)
-    )
-    return torch.where(sound[:, None, None], lowered, effects)
+    allowed = relative_gap(effects.abs().sum(dim=(1, 2)), bound).clamp(min=tolerance)
+    result, todo = effects.clone(), torch.arange(len(effects), device=effects.device)
+    # From the known effects few steps are needed. Where they lie in a corner, rounding stops these before the end.
+    for start in (face.started_at(effects), face):
+        batch = replace(start.keep(todo), index=torch.arange(len(todo), device=todo.device))
+        solved = solve_batch(batch, matrix, _SOLVED, max_iterations)
+        lowered = polished(batch, solved, matrix, _SOLVED)
+        outside = residuals(batch.targets, lowered).abs().amax(dim=1) - noise_bound[todo]
+        gap = relative_gap(lowered.abs().sum(dim=(1, 2)), bound[todo])
+        optimal = (gap <= allowed[todo]) & (outside <= overshoot(noise_bound[todo])) & _finite(lowered)
+        lower = ((result[todo].abs() - lowered.abs()) * batch.costs).sum(dim=(1, 2)) > 0
+        result[todo[optimal & lower]] = lowered[optimal & lower]
+        todo = todo[~(optimal & (solved.error <= _CONVERGED))]
+        if not len(todo):
+            break
+    return result
+
+
+def _finite(effects: Tensor) -> Tensor:
+    return effects.isfinite().all(dim=2).all(dim=1)
 
 
 def _optimal_face(
