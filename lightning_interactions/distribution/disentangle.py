@@ -10,9 +10,16 @@ bootstrap sample at once. The best cell is then refined.
 
 What the paper leaves open, and what is chosen here: the reference :math:`I^*` is the caller's; the range of
 :math:`\delta` is a parameter, because it decides how much of the strength can pass as decay; and no number is given
-without an interval. Two intervals are reported: a bootstrap over the samples, and the profile over :math:`\delta`, all
-:math:`\delta` at which :math:`R^2` is within :data:`PROFILE_TOLERANCE` of the best. Their union is the interval of the
-spindle share, and a share whose interval spans more than :data:`WIDEST_SHARE` is not identified.
+without an interval. That of the spindle share are all shares :math:`s` that fit nearly as well as the best one,
+
+.. math:: L(s) - L(\hat s) \le \varphi \, q, \qquad L(s) = \min \text{loss over } \alpha, \delta
+    \text{ and the size, the share being } s,
+
+where :math:`q` is the quantile, over a bootstrap of the samples, of the same difference for :math:`\hat s`. A share of
+0, at the border of what is possible, is thus kept or left out for a reason, which percentiles of a bootstrap cannot do.
+The factor :math:`\varphi \ge 1` is the loss over what sampling alone would leave: where Eq. 9 does not describe the
+strength, its answers are that much less certain. A share whose interval spans more than :data:`WIDEST_SHARE` is not
+identified. Without samples, the shares with :math:`R^2` within :data:`PROFILE_TOLERANCE` of the best are the interval.
 """
 
 from __future__ import annotations
@@ -35,13 +42,16 @@ if TYPE_CHECKING:
 __all__ = ["PROFILE_TOLERANCE", "WIDEST_SHARE", "Disentangled", "disentangle"]
 
 PROFILE_TOLERANCE = 0.01
-"""How far below the best the R² of a δ may lie that still explains the strength as well."""
+"""How far below the best the R² of a fit may lie that still counts as good, where there are no samples to tell."""
 
 WIDEST_SHARE = 0.5
 """A spindle share whose interval is wider than this is not identified."""
 
 _DELTAS = 61
 _ALPHAS = 57
+_SHARES = 201
+_CELLS = 800
+"""The bootstrap looks at so many of the best cells of the grid."""
 _PARAMETERS = ("alpha", "beta", "gamma", "delta", "spindle_share")
 
 
@@ -132,16 +142,108 @@ def disentangle(
     deltas = torch.logspace(math.log10(low), math.log10(high), _DELTAS, dtype=torch.float64)
     alphas = torch.linspace(*alpha_range, _ALPHAS, dtype=torch.float64)
     decays = torch.cat(sample_decay(and_, or_, deltas), dim=-1)  # (deltas, samples, 2n)
-    weights = _resampling(len(strength), decays.shape[1], bootstraps, seed)
-    grid = _Fits.of(
-        weights[0] @ strength, torch.einsum("bs,dso->bdo", weights[1], decays), _both_signs(alphas, strength)
-    )
-    alpha, delta = _refine(grid, deltas, alphas, strength, and_, or_)
+    spindles = _both_signs(alphas, strength)
+    grid = _Products.of(strength.mean(dim=0)[None], decays.mean(dim=1)[None], _both_signs(alphas, strength))
+    alpha, delta = _refine(grid.fits(), deltas, alphas, strength, and_, or_)
     decay_shape = torch.cat(sample_decay(and_, or_, delta), dim=-1).mean(dim=0)
-    best = _Fits.of(strength.mean(dim=0)[None], decay_shape[None, None], _both_signs(torch.tensor([alpha]), strength))
-    point = {"alpha": alpha, "delta": delta, **best.numbers()}
-    intervals = _intervals(grid, deltas, alphas, point, coverage, has_samples=len(strength) > 1)
+    best = _Products.of(
+        strength.mean(dim=0)[None], decay_shape[None, None], _both_signs(torch.tensor([alpha]), strength)
+    )
+    point = {"alpha": alpha, "delta": delta, **best.fits().numbers()}
+    allowed = [PROFILE_TOLERANCE * grid.aa.item()] * 2
+    if len(strength) > 1 and bootstraps > 0:
+        own, others = _resampling(len(strength), decays.shape[1], bootstraps, seed)
+        drawn = own @ strength, torch.einsum("bs,dso->bdo", others, decays)
+        allowed = [_allowed_loss(grid, share, *drawn, spindles, coverage) for share in (point["spindle_share"], 0.0)]
+    intervals = _intervals(grid, deltas, alphas, point, allowed)
     return _result(point, intervals, strength.mean(dim=0), decay_shape)
+
+
+@dataclass(frozen=True)
+class _Products:
+    """Inner products of strength (a), decay (d) and spindle (s), all that the fits need: ``(draws, deltas, alphas)``.
+
+    Those that do not depend on one of the three have a 1 in its place.
+    """
+
+    aa: Tensor
+    dd: Tensor
+    ss: Tensor
+    ds: Tensor
+    da: Tensor
+    sa: Tensor
+    decay_total: Tensor
+    spindle_total: Tensor
+
+    @classmethod
+    def of(cls, strength: Tensor, decays: Tensor, spindles: Tensor) -> _Products:
+        """From the curves themselves.
+
+        Args:
+            strength: ``(draws, 2n)``.
+            decays: ``(draws, deltas, 2n)``.
+            spindles: ``(alphas, 2n)``.
+        """
+        return cls(
+            aa=strength.square().sum(dim=-1)[:, None, None],
+            dd=decays.square().sum(dim=-1)[:, :, None],
+            ss=spindles.square().sum(dim=-1)[None, None, :],
+            ds=decays @ spindles.T,
+            da=torch.einsum("bdo,bo->bd", decays, strength)[:, :, None],
+            sa=(strength @ spindles.T)[:, None, :],
+            decay_total=decays.sum(dim=-1)[:, :, None],
+            spindle_total=spindles.sum(dim=-1)[None, None, :],
+        )
+
+    def cells(self, rows: Tensor, columns: Tensor) -> _Products:
+        """Only some pairs of δ and α, all of them in the place of α."""
+
+        def chosen(products: Tensor) -> Tensor:
+            row = rows if products.shape[1] > 1 else torch.zeros_like(rows)
+            column = columns if products.shape[2] > 1 else torch.zeros_like(columns)
+            return products[:, row, column][:, None]
+
+        return _Products(**{name: chosen(products) for name, products in vars(self).items()})
+
+    def loss(self, gamma: Tensor, beta: Tensor) -> Tensor:
+        """Squared distance between the strength and γ decay + β spindle."""
+        fitted = gamma * (gamma * self.dd + 2 * (beta * self.ds - self.da))
+        return self.aa + fitted + beta * (beta * self.ss - 2 * self.sa)
+
+    def fits(self) -> _Fits:
+        """Two-column non-negative least squares."""
+        zero = torch.zeros_like(self.ds)
+        determinant = self.dd * self.ss - self.ds**2
+        both = (
+            (self.ss * self.da - self.ds * self.sa) / determinant,
+            (self.dd * self.sa - self.ds * self.da) / determinant,
+        )
+        inside = (determinant > 1e-12 * self.dd * self.ss) & (both[0] >= 0) & (both[1] >= 0)
+        only_decay = torch.where(self.dd > 0, self.da / self.dd, 0.0).clamp(min=0)
+        only_spindle = (self.sa / self.ss).clamp(min=0)
+        edge = only_decay * self.da >= only_spindle * self.sa  # of the squared strength, what either explains alone
+        gamma = torch.where(inside, both[0], torch.where(edge, only_decay, zero))
+        beta = torch.where(inside, both[1], torch.where(edge, zero, only_spindle))
+        spindle_total = beta * self.spindle_total
+        share = spindle_total / (spindle_total + gamma * self.decay_total)
+        return _Fits(gamma, beta, 1 - self.loss(gamma, beta) / self.aa, share)
+
+    def fits_at_share(self, share: Tensor | float) -> tuple[Tensor, Tensor, Tensor]:
+        """The loss, γ and β of the best size for a given spindle share.
+
+        Args:
+            share: a number, or a tensor ``(shares, 1, 1)`` where there is one draw.
+
+        Returns:
+            each ``(draws, deltas, alphas)``, or ``(shares, deltas, alphas)``.
+        """
+        # Where nothing is left of the decay, only the whole share can be the spindle's.
+        of_decay = torch.where(self.decay_total > 0, (1 - share) / self.decay_total, 0.0)
+        of_spindle = share / self.spindle_total
+        along = of_decay * self.da + of_spindle * self.sa
+        square = of_decay**2 * self.dd + of_spindle * (2 * of_decay * self.ds + of_spindle * self.ss)
+        size = torch.where(square > 0, along / square, 0.0)
+        return self.aa - size * along, size * of_decay, size * of_spindle
 
 
 @dataclass(frozen=True)
@@ -152,40 +254,6 @@ class _Fits:
     beta: Tensor
     r_squared: Tensor
     spindle_share: Tensor
-
-    @classmethod
-    def of(cls, strength: Tensor, decays: Tensor, spindles: Tensor) -> _Fits:
-        """Two-column non-negative least squares from inner products.
-
-        Args:
-            strength: ``(resamplings, 2n)``.
-            decays: ``(resamplings, deltas, 2n)``.
-            spindles: ``(alphas, 2n)``.
-        """
-        dd = decays.square().sum(dim=-1)[:, :, None]
-        ss = spindles.square().sum(dim=-1)[None, None, :]
-        ds = decays @ spindles.T
-        da = torch.einsum("bdo,bo->bd", decays, strength)[:, :, None]
-        sa = (strength @ spindles.T)[:, None, :]
-        aa = strength.square().sum(dim=-1)[:, None, None]
-
-        def loss(gamma: Tensor, beta: Tensor) -> Tensor:
-            return aa - 2 * (gamma * da + beta * sa) + gamma**2 * dd + 2 * gamma * beta * ds + beta**2 * ss
-
-        zero = torch.zeros_like(ds)
-        determinant = dd * ss - ds**2
-        both = (ss * da - ds * sa) / determinant, (dd * sa - ds * da) / determinant
-        inside = (determinant > 1e-12 * dd * ss) & (both[0] >= 0) & (both[1] >= 0)
-        only_decay = torch.where(dd > 0, da / dd, zero).clamp(min=0).expand_as(ds), zero
-        only_spindle = zero, (sa / ss).clamp(min=0).expand_as(ds)
-        edge = loss(*only_decay) <= loss(*only_spindle)
-        gamma, beta = (
-            torch.where(inside, at_both, torch.where(edge, at_decay, at_spindle))
-            for at_both, at_decay, at_spindle in zip(both, only_decay, only_spindle, strict=True)
-        )
-        spindle_total = beta * spindles.sum(dim=-1)
-        decay_total = gamma * decays.sum(dim=-1)[:, :, None]
-        return cls(gamma, beta, 1 - loss(gamma, beta) / aa, spindle_total / (spindle_total + decay_total))
 
     def numbers(self) -> dict[str, float]:
         """The only fit there is, as plain numbers."""
@@ -202,53 +270,84 @@ def _refine(
 
     def loss(point: tuple[float, float]) -> float:
         decays = torch.cat(sample_decay(and_, or_, math.exp(point[1])), dim=-1).mean(dim=0)
-        fit = _Fits.of(mean, decays[None, None], _both_signs(torch.tensor([point[0]]), strength))
-        return 1 - fit.r_squared.item()
+        products = _Products.of(mean, decays[None, None], _both_signs(torch.tensor([point[0]]), strength))
+        return 1 - products.fits().r_squared.item()
 
     def around(values: Tensor, index: int) -> tuple[float, float]:
         return values[max(index - 1, 0)].item(), values[min(index + 1, len(values) - 1)].item()
 
     start = (alphas[column].item(), log_deltas[row].item())
     found = scipy.optimize.minimize(
-        loss, start, method="Nelder-Mead", bounds=(around(alphas, column), around(log_deltas, row))
+        loss,
+        start,
+        method="Nelder-Mead",
+        bounds=(around(alphas, column), around(log_deltas, row)),
+        options={"xatol": 1e-3},
     )
     alpha, log_delta = found.x if found.fun <= loss(start) else start
     return float(alpha), math.exp(log_delta)
 
 
+def _allowed_loss(
+    grid: _Products, share: float, strength: Tensor, decays: Tensor, spindles: Tensor, coverage: float
+) -> float:
+    """How much more than the smallest loss this share may have and still be plausible: φ q.
+
+    Args:
+        grid: of all samples together.
+        share: that would be true.
+        strength: of each bootstrap draw, ``(draws, 2n)``.
+        decays: likewise, ``(draws, deltas, 2n)``.
+        spindles: ``(alphas, 2n)``.
+        coverage: of the interval.
+    """
+    share = share if math.isfinite(share) else 0.0
+    best = (grid.aa * (1 - grid.fits().r_squared)).flatten()
+    of_share, gamma, beta = (side.flatten() for side in grid.fits_at_share(share))
+    cells = torch.minimum(best, of_share).argsort()[:_CELLS]
+    place = int(of_share.argmin())
+    row, column = divmod(place, len(spindles))
+    # What Eq. 9 with this share leaves of the mean is taken out: the draws are from a world in which it is true.
+    left = strength - gamma[place] * decays[:, row] - beta[place] * spindles[column]
+    misfit = left.mean(dim=0)
+    drawn = _Products.of(strength - misfit, decays, spindles).cells(cells // len(spindles), cells % len(spindles))
+    smallest = (drawn.aa * (1 - drawn.fits().r_squared)).flatten(start_dim=1).amin(dim=1)
+    excess = drawn.fits_at_share(share)[0].flatten(start_dim=1).amin(dim=1) - smallest
+    by_sampling = (left - misfit).square().sum(dim=1).mean().item()
+    factor = max(1.0, best.min().item() / by_sampling) if by_sampling > 0 else 1.0
+    return factor * excess.clamp(min=0).quantile(coverage).item()
+
+
 def _intervals(
-    grid: _Fits, deltas: Tensor, alphas: Tensor, point: dict[str, float], coverage: float, *, has_samples: bool
+    grid: _Products, deltas: Tensor, alphas: Tensor, point: dict[str, float], allowed: list[float]
 ) -> dict[str, tuple[float, float]]:
-    """The union of the profile over δ and, where there are samples, of the bootstrap."""
-    over_alpha, column = grid.r_squared.max(dim=2)
-    plausible = over_alpha[0] >= max(over_alpha[0].max().item(), point["r_squared"]) - PROFILE_TOLERANCE
-    rows = torch.arange(len(deltas))[plausible]
-    profile = _at(grid, deltas, alphas, torch.zeros_like(rows), rows, column[0, rows])
+    """Every parameter's values in the fits whose loss is within ``allowed`` of the smallest."""
+    fits = grid.fits()
+    loss = (grid.aa * (1 - fits.r_squared))[0]
+    smallest = min(loss.min().item(), grid.aa.item() * (1 - point["r_squared"]))
+    plausible = loss <= smallest + allowed[0]
+    values = {
+        "alpha": alphas.expand_as(loss)[plausible],
+        "beta": fits.beta[0][plausible],
+        "gamma": fits.gamma[0][plausible],
+        "delta": deltas[:, None].expand_as(loss)[plausible],
+        # For the share there is more than the best fit of each α and δ.
+        "spindle_share": _plausible_shares(grid, smallest, allowed),
+    }
     intervals = {}
-    resamplings = torch.arange(1, len(grid.gamma))
-    best_row = over_alpha[1:].argmax(dim=1)
-    drawn = _at(grid, deltas, alphas, resamplings, best_row, column[resamplings, best_row])
     for name in _PARAMETERS:
-        ends = [point[name], *profile[name].tolist()]
-        if has_samples and len(resamplings):
-            tails = torch.tensor([(1 - coverage) / 2, (1 + coverage) / 2], dtype=torch.float64)
-            ends += drawn[name].nanquantile(tails).tolist()
-        finite = [end for end in ends if math.isfinite(end)]
-        intervals[name] = (min(finite), max(finite)) if finite else (math.nan, math.nan)
+        ends = [end for end in (point[name], *values[name].tolist()) if math.isfinite(end)]
+        intervals[name] = (min(ends), max(ends)) if ends else (math.nan, math.nan)
     return intervals
 
 
-def _at(
-    grid: _Fits, deltas: Tensor, alphas: Tensor, resampling: Tensor, row: Tensor, column: Tensor
-) -> dict[str, Tensor]:
-    where = (resampling, row, column)
-    return {
-        "alpha": alphas[column],
-        "delta": deltas[row],
-        "beta": grid.beta[where],
-        "gamma": grid.gamma[where],
-        "spindle_share": grid.spindle_share[where],
-    }
+def _plausible_shares(grid: _Products, smallest: float, allowed: list[float]) -> Tensor:
+    """Shares within the loss allowed; for 0, where α loses its meaning and is free to fit noise, it has its own."""
+    shares = torch.linspace(0, 1, _SHARES, dtype=torch.float64)
+    loss = grid.fits_at_share(shares[:, None, None])[0].flatten(start_dim=1).amin(dim=1)
+    limits = torch.full_like(shares, allowed[0])
+    limits[0] = max(allowed)
+    return shares[loss <= smallest + limits]
 
 
 def _result(
@@ -278,15 +377,13 @@ def _result(
 
 
 def _resampling(n_samples: int, n_reference: int, bootstraps: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Weights of the samples and of the reference's: row 0 is the plain mean, the others are bootstrap draws."""
+    """Weights of the samples, and of the reference's, in each bootstrap draw."""
     generator = torch.Generator().manual_seed(seed)
 
     def weights(size: int) -> Tensor:
         drawn = torch.randint(size, (bootstraps, size), generator=generator)
-        counts = torch.zeros(bootstraps, size, dtype=torch.float64).scatter_add_(
-            1, drawn, torch.ones(bootstraps, size, dtype=torch.float64)
-        )
-        return torch.cat([torch.ones(1, size, dtype=torch.float64), counts]) / size
+        counts = torch.zeros(bootstraps, size, dtype=torch.float64)
+        return counts.scatter_add_(1, drawn, torch.ones(bootstraps, size, dtype=torch.float64)) / size
 
     own = weights(n_samples)
     # The same images, measured at two times: resampled together, their common part cancels as it should.

@@ -3,53 +3,88 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Literal
 
-__all__ = ["Phase", "PhaseDetector"]
+import numpy as np
+
+from lightning_interactions.distribution.hinge import HingeTest, Knee
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["Phase", "PhaseDetector", "Segmentation", "segment"]
 
 Phase = Literal["normal", "overfitting"]
+
+_LASTING = 3
+"""Measurements in a row that must be high before the phase changes; fewer are noise."""
+_CAUTION = 3
+"""Standard errors by which the mean gap must be back before the phase is normal again."""
+_EXPECTED_NOISE = 0.25
+"""Of a gap, as a share of `rise`, before there are measurements to tell."""
 
 
 class PhaseDetector:
     """Find, while training runs, the epoch at which the loss gap begins to grow (Section 2.2.1).
 
-    In the *normal* phase the gap between held-out and training loss stays close to its lowest value; in the
-    *overfitting* phase it grows. The phase changes once ``patience`` measurements in a row lie more than ``rise`` above
-    the lowest gap seen before them; the first of them is the onset. A gap that falls back as long returns to normal.
+    In the *normal* phase the gap between held-out and training loss stays close to a constant level, which need not be
+    0; in the *overfitting* phase it grows. After every measurement a sequential test (:mod:`.hinge`) asks whether a
+    broken line, constant and then rising, explains the gaps since the level was last constant better than a constant
+    does. The phase changes when the evidence reaches ``1 / false_alarm_rate``, the rise is more than ``rise`` and one
+    standard deviation of the noise, and the last three gaps lie ``rise`` above the level and do not fall: a spike, or
+    the jump after a restart of the learning rate, is no growth. The onset is the first measurement behind the knee of
+    the line.
+
+    It goes back to normal when the gap is back within ``rise`` of the old level. A gap that falls for good, as it may
+    early in training, sets a new level.
+
+    While the gap fluctuates around a constant level with independent Gaussian noise of any size, the test alone ends
+    the normal phase with a probability of about ``false_alarm_rate`` at most, however long the training; the other
+    conditions lower it. ``docs/validity.md`` has the rates measured on simulated trainings.
 
     Args:
-        rise: how far above the lowest gap counts as growth, in the unit of the loss (nats for cross-entropy).
-        patience: how many measurements in a row are needed; one high value is noise.
+        rise: growth of the gap that matters, in the unit of the loss (nats for cross-entropy). A slow drift that stays
+            below it is normal.
+        false_alarm_rate: probability that noise alone ever ends a normal phase.
 
     Raises:
-        ValueError: if ``rise`` is not positive or ``patience`` is below 1.
+        ValueError: if ``rise`` is not positive or ``false_alarm_rate`` not between 0 and 1.
 
     Example:
-        >>> detector = PhaseDetector(rise=0.1, patience=2)
-        >>> for epoch, gap in enumerate([0.0, -0.05, 0.0, 0.2, 0.4]):
+        >>> detector = PhaseDetector()
+        >>> for epoch, gap in enumerate([0.0, -0.02, 0.01, 0.0, 0.2, 0.4, 0.7]):
         ...     phase = detector.update(epoch=epoch, gap=gap)
-        >>> detector.phase, detector.onset_epoch
-        ('overfitting', 3)
+        >>> detector.phase, detector.onset_epoch, detector.onset_interval
+        ('overfitting', 4, (4, 4))
         >>> print(detector.phase_message)
-        overfitting since epoch 3: the loss gap is 0.400, its lowest was -0.050 at epoch 1
+        overfitting since epoch 4: the loss gap rose by 0.71 above its level of -0.01 and is now 0.700
     """
 
-    def __init__(self, rise: float = 0.1, patience: int = 2) -> None:
-        if not rise > 0:
+    def __init__(self, rise: float = 0.1, false_alarm_rate: float = 0.05) -> None:
+        if not 0 < rise < math.inf:
             msg = f"`rise` must be a positive number of the loss's unit, got {rise!r}."
             raise ValueError(msg)
-        if patience < 1:
-            msg = f"`patience` must be at least 1 measurement, got {patience!r}."
+        if not 0 < false_alarm_rate < 1:
+            msg = f"`false_alarm_rate` must lie between 0 and 1, got {false_alarm_rate!r}."
             raise ValueError(msg)
         self.rise = rise
-        self.patience = patience
+        self.false_alarm_rate = false_alarm_rate
         self.phase: Phase = "normal"
         self.onset_epoch: int | None = None
+        self.onset_interval: tuple[int, int] | None = None
+        """Epochs between which the onset lies with a probability of 90 %, given that the broken line is true."""
+        self.reason = "no loss gap has been measured yet"
+        """Why the phase is what it is, in words."""
         self._epoch: int | None = None
-        self._gap = math.nan
-        self._lowest_gap = math.inf
-        self._lowest_epoch: int | None = None
-        self._against: list[int] = []
+        self._level = 0.0
+        self._noise = 0.0
+        self._recent: list[float] = []
+        self._since: int | None = None
+        self._test: HingeTest = self._fresh_test()
+        self._onsets: list[int] = []
+        """For each knee of the test, the epoch of the first measurement behind it."""
 
     def update(self, *, epoch: int, gap: float) -> Phase:
         """Take in one measurement, in the order of training.
@@ -66,35 +101,220 @@ class PhaseDetector:
         epoch, gap = int(epoch), float(gap)  # a NumPy number in a checkpoint would make the user's resume fail
         if not math.isfinite(gap) or epoch == self._epoch:
             return self.phase
-        self._epoch, self._gap = epoch, gap
-        high = gap > self._lowest_gap + self.rise
-        self._collect_evidence(epoch, against=high == (self.phase == "normal"))
-        if gap < self._lowest_gap:
-            self._lowest_gap, self._lowest_epoch = gap, epoch
+        self._epoch = epoch
+        self._recent = [*self._recent, gap][-_LASTING:]
+        if not self._test.count:
+            self._since = epoch
+        if len(self._onsets) < len(self._test.knees):
+            self._onsets.append(epoch)
+        self._test.add(gap)
+        if self._test.is_due:
+            self._decide()
+        self.reason = self._explain(gap)
         return self.phase
 
     @property
     def phase_message(self) -> str:
         """The phase and the reason for it, in words."""
-        if self._epoch is None:
-            return "normal: no loss gap has been measured yet"
-        lowest = f"the loss gap is {self._gap:.3f}, its lowest was {self._lowest_gap:.3f} at epoch {self._lowest_epoch}"
-        if self.phase == "overfitting":
-            return f"overfitting since epoch {self.onset_epoch}: {lowest}"
-        return f"normal: {lowest}"
+        since = f" since epoch {self.onset_epoch}" if self.onset_epoch is not None else ""
+        return f"{self.phase}{since}: {self.reason}"
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that was learned from the measurements, as plain data."""
-        return {key: value for key, value in vars(self).items() if key not in {"rise", "patience"}}
+        return {
+            "phase": self.phase,
+            "onset_epoch": self.onset_epoch,
+            "onset_interval": None if self.onset_interval is None else list(self.onset_interval),
+            "reason": self.reason,
+            "epoch": self._epoch,
+            "level": self._level,
+            "noise": self._noise,
+            "recent": list(self._recent),
+            "since": self._since,
+            "onsets": list(self._onsets),
+            "test": self._test.state_dict(),
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from what :meth:`state_dict` returned."""
-        vars(self).update(state | {"_against": list(state["_against"])})
+        """Go on from what :meth:`state_dict` returned.
 
-    def _collect_evidence(self, epoch: int, *, against: bool) -> None:
-        """Change the phase once ``patience`` measurements in a row speak against the present one."""
-        self._against = [*self._against, epoch] if against else []
-        if len(self._against) < self.patience:
+        States of version 0.1 held the lowest gap and no test: their phase and onset are taken over, the lowest gap is
+        the level, and the test starts anew.
+        """
+        self.phase = state["phase"]
+        self.onset_epoch = state["onset_epoch"]
+        if "test" not in state:
+            self._load_lowest_gap(state)
             return
-        self.phase, self.onset_epoch = ("overfitting", self._against[0]) if self.phase == "normal" else ("normal", None)
-        self._against = []
+        interval = state["onset_interval"]
+        self.onset_interval = None if interval is None else (interval[0], interval[1])
+        self.reason = state["reason"]
+        self._epoch = state["epoch"]
+        self._level = state["level"]
+        self._noise = state["noise"]
+        self._recent = list(state["recent"])
+        self._since = state["since"]
+        self._onsets = list(state["onsets"])
+        # The noise to expect is an option of the new detector, not something that was learned.
+        self._test = HingeTest.from_state(state["test"] | {"noise": self._test.noise})
+
+    def _load_lowest_gap(self, state: dict[str, Any]) -> None:
+        self.onset_interval = None if self.onset_epoch is None else (self.onset_epoch, self.onset_epoch)
+        self._epoch = state["_epoch"]
+        if self.phase == "overfitting":
+            self._level, self._noise = state["_lowest_gap"], _EXPECTED_NOISE * self.rise
+        self._recent = []
+        self._since = None
+        self._start_over()
+        if self._epoch is not None:
+            self.reason = (
+                f"the loss gap is {state['_gap']:.3f}, its lowest was {state['_lowest_gap']:.3f}"
+                f" at epoch {state['_lowest_epoch']}"
+            )
+
+    def _decide(self) -> None:
+        """Change the phase, or take a new level, where the evidence is enough for it."""
+        if self.phase == "overfitting" and self._is_back():
+            self.phase, self.onset_epoch, self.onset_interval = "normal", None, None
+            self._start_over()
+            return
+        for direction in (1, -1):
+            knee = self._test.knee(direction, least=-math.log(self.false_alarm_rate))
+            if knee is None or abs(knee.change) <= self.rise + knee.noise:
+                continue
+            if self.phase == "normal" and direction > 0:
+                if self._is_lasting(knee):
+                    self._begin_overfitting(knee)
+                continue
+            self._start_over()  # the old level no longer tells anything about what follows
+            return
+
+    def _begin_overfitting(self, knee: Knee) -> None:
+        place = self._test.knees.index
+        low, high = (self._onsets[place(index)] for index in knee.interval)
+        self.phase = "overfitting"
+        self.onset_epoch = self._onsets[place(knee.index)]
+        self.onset_interval = (low, high)
+        self._level, self._noise = knee.baseline, knee.noise
+        self._start_over()
+
+    def _is_lasting(self, knee: Knee) -> bool:
+        """Whether the last gaps are all high and still not falling."""
+        high = min(self._recent) > knee.baseline + self.rise
+        return len(self._recent) == _LASTING and high and self._recent[-1] >= self._recent[0]
+
+    def _is_back(self) -> bool:
+        """Whether the last gaps, or all since the level last changed, are surely no more than `rise` too high."""
+        if self._test.count < _LASTING:
+            return False
+        last = sum(self._recent) / _LASTING + _CAUTION * self._noise / math.sqrt(_LASTING)
+        whole = self._test.mean + _CAUTION * self._test.standard_error
+        return min(last, whole) <= self._level + self.rise
+
+    def _start_over(self) -> None:
+        self._test = self._fresh_test()
+        self._onsets = []
+
+    def _fresh_test(self) -> HingeTest:
+        return HingeTest(noise=_EXPECTED_NOISE * self.rise)
+
+    def _explain(self, gap: float) -> str:
+        if self.phase == "overfitting":
+            risen = gap - self._level
+            if risen > self.rise:
+                return f"the loss gap rose by {risen:.2f} above its level of {self._level:.2f} and is now {gap:.3f}"
+            return f"the loss gap is {gap:.3f}, not yet back for long enough at its level of {self._level:.2f}"
+        if not self._test.count:
+            return f"the loss gap is {gap:.3f} and has settled at a new level"
+        return (
+            f"the loss gap is {gap:.3f} and has not grown for long by more than {self.rise:g}"
+            f" above {self._test.mean:.3f}, its mean since epoch {self._since}"
+        )
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """The phases of a whole training.
+
+    Attributes:
+        phase: at the end of the training.
+        onset_epoch: first measured epoch of the overfitting phase; ``None`` where it ends in the normal phase.
+        onset_interval: epochs between which the onset lies with a probability of 90 %.
+        detected_epoch: when a detector that watched the training would have said so.
+        reason: the same in words.
+    """
+
+    phase: Phase
+    onset_epoch: int | None
+    onset_interval: tuple[int, int] | None
+    detected_epoch: int | None
+    reason: str
+
+
+def segment(
+    epochs: Sequence[int], gaps: Sequence[float], *, rise: float = 0.1, false_alarm_rate: float = 0.05
+) -> Segmentation:
+    r"""Divide a finished training into its phases; unlike the detector it sees what came after the onset.
+
+    Where :class:`PhaseDetector` finds an overfitting phase, its onset is looked for again by segmented regression,
+    :math:`y_i = \mu + b (i - k)_+^q` with :math:`q` of ½, 1 or 2, on the measurements from the last constant level to
+    some way behind the detection, and averaged over the three shapes.
+
+    Args:
+        epochs: the measured epochs, ascending.
+        gaps: held-out minus training loss at each; what is not finite is passed over.
+        rise: see :class:`PhaseDetector`.
+        false_alarm_rate: see :class:`PhaseDetector`.
+
+    Returns:
+        the phase at the end, and the onset with its interval.
+
+    Raises:
+        ValueError: if the two differ in length or the epochs do not ascend.
+
+    Example:
+        >>> found = segment(range(8), [0.0, -0.02, 0.01, 0.0, 0.1, 0.3, 0.7, 1.1])
+        >>> found.phase, found.onset_epoch, found.detected_epoch
+        ('overfitting', 4, 6)
+    """
+    if len(epochs) != len(gaps) or any(later <= earlier for earlier, later in pairwise(epochs)):
+        msg = f"`epochs` must ascend and have one entry a gap, got {len(epochs)} epochs and {len(gaps)} gaps."
+        raise ValueError(msg)
+    usable = [(int(epoch), float(gap)) for epoch, gap in zip(epochs, gaps, strict=True) if math.isfinite(gap)]
+    detector = PhaseDetector(rise, false_alarm_rate)
+    start, detected = 0, None
+    for epoch, gap in usable:
+        since, phase = detector._since, detector.phase  # noqa: SLF001  # of this file
+        if detector.update(epoch=epoch, gap=gap) == "normal":
+            detected = None
+        elif phase == "normal":
+            detected, start = epoch, epoch if since is None else since
+    if detected is None or detector.onset_epoch is None:
+        return Segmentation(detector.phase, None, None, None, detector.phase_message)
+    behind = 2 * sum(detector.onset_epoch <= epoch <= detected for epoch, _ in usable)
+    before = [(epoch, gap) for epoch, gap in usable if start <= epoch <= detected]
+    window = before + [(epoch, gap) for epoch, gap in usable if epoch > detected][:behind]
+    onset, low, high = _regress([gap for _, gap in window], _EXPECTED_NOISE * rise)
+    onset_epoch, interval = window[onset][0], (window[low][0], window[high][0])
+    reason = f"overfitting since epoch {onset_epoch} ({interval[0]} … {interval[1]}): {detector.reason}"
+    return Segmentation(detector.phase, onset_epoch, interval, detected, reason)
+
+
+def _regress(gaps: Sequence[float], noise: float) -> tuple[int, int, int]:
+    """Index of the first measurement behind the knee, and the ends of its 90 % credible interval."""
+    levels = np.asarray(gaps) - np.mean(gaps)
+    count = len(levels)
+    knees = np.unique(np.linspace(0, count - 2, min(count - 1, 512)).astype(int))
+    behind = np.maximum(np.arange(count) - knees[:, None], 0.0)
+    spread = levels @ levels + noise**2
+    evidence = []
+    for power in (0.5, 1.0, 2.0):
+        hinges = behind**power
+        hinges -= hinges.mean(axis=1, keepdims=True)
+        product = np.maximum(hinges @ levels, 0.0)
+        left = 1 - product**2 / (hinges**2).sum(axis=1) / spread * count / (1 + count)  # unit-information prior
+        evidence.append(-count / 2 * np.log(left))
+    probability = np.exp(np.stack(evidence) - np.max(evidence)).sum(axis=0) * np.gradient(knees.astype(float))
+    inside = np.cumsum(probability)
+    low, middle, high = (int(knees[np.searchsorted(inside, end * inside[-1])]) + 1 for end in (0.05, 0.5, 0.95))
+    return middle, low, high

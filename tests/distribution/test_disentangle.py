@@ -7,7 +7,7 @@ import torch
 
 from lightning_interactions import decay, disentangle, lattice, sparsify, spindle
 from lightning_interactions.distribution.decay import sample_decay
-from lightning_interactions.distribution.disentangle import _Fits
+from lightning_interactions.distribution.disentangle import PROFILE_TOLERANCE, _Products
 
 N = 7
 SAMPLES = 20
@@ -94,17 +94,32 @@ def test_two_columns_are_solved_like_scipys_non_negative_least_squares():
     for _ in range(50):
         target, first, second = generator.normal(size=(3, 6))
         expected, norm = scipy.optimize.nnls(np.stack([first, second], axis=1), target)
-        found = _Fits.of(*(torch.from_numpy(x) for x in (target[None], first[None, None], second[None])))
+        found = _Products.of(*(torch.from_numpy(x) for x in (target[None], first[None, None], second[None]))).fits()
         np.testing.assert_allclose([found.gamma.item(), found.beta.item()], expected, atol=1e-9)
         assert found.r_squared.item() == pytest.approx(1 - norm**2 / (target**2).sum(), abs=1e-9)
 
 
-def test_without_samples_the_interval_is_the_profile_alone(reference):
-    strength = mixture(reference, 0.3, noise=0.3)
-    with_samples = disentangle(*strength, reference).intervals["spindle_share"]
-    mean_only = disentangle(*(side.mean(dim=0) for side in strength), reference).intervals["spindle_share"]
-    assert with_samples[0] <= mean_only[0] <= mean_only[1] <= with_samples[1]
-    assert with_samples != mean_only
+def test_without_samples_the_interval_are_the_shares_that_fit_nearly_as_well(reference):
+    """A scan over α, δ and the share, each curve made and fitted on its own."""
+    positive, negative = (side.mean(dim=0) for side in mixture(reference, 0.3, noise=0.3))
+    low, high = disentangle(positive, negative, reference).intervals["spindle_share"]
+    target = torch.cat([positive, negative])
+    decays = torch.cat(decay(reference.and_, reference.or_, torch.logspace(-3, 0, 31)), dim=-1)
+
+    def r_squared(share):
+        best = 0.0
+        for alpha in torch.linspace(0.1, 1.5, 57):
+            curve = spindle(N, alpha.item())
+            noise = torch.cat([curve, curve]) / (2 * curve.sum())
+            shape = (1 - share) * decays / decays.sum(dim=-1, keepdim=True) + share * noise
+            best = max(best, ((shape @ target) ** 2 / (shape**2).sum(dim=-1)).max().item())
+        return best / (target @ target).item()
+
+    inside = r_squared(low), r_squared(high)
+    best = max(r_squared(share.item()) for share in torch.linspace(low, high, 21))
+    assert min(inside) >= best - PROFILE_TOLERANCE - 2e-3
+    assert low == 0 or r_squared(low - 0.02) < best - PROFILE_TOLERANCE + 2e-3
+    assert high == 1 or r_squared(high + 0.02) < best - PROFILE_TOLERANCE + 2e-3
 
 
 def test_a_share_that_nothing_pins_down_is_called_not_identified():

@@ -1,8 +1,10 @@
-"""The phase detector against its definition written as a loop, and on curves whose answer is plain."""
+"""The phase detector on curves whose answer is plain, on many simulated ones, and across checkpoints."""
 
 import io
 import json
 import math
+import time
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lightning_interactions.distribution.phases import PhaseDetector
+from lightning_interactions.distribution.phases import PhaseDetector, segment
 
 
 def run(gaps, every=1, **options):
@@ -24,116 +26,162 @@ def run(gaps, every=1, **options):
     return detector, seen
 
 
-def slow_run(gaps, rise, patience):
-    """Phase and onset after each gap: look back over everything for each."""
-    phase, onset, changed_at, seen = "normal", None, -1, []
-    high = [
-        math.isfinite(gap) and any(gap > earlier + rise for earlier in gaps[:number] if math.isfinite(earlier))
-        for number, gap in enumerate(gaps)
-    ]
-    for number, gap in enumerate(gaps):
-        if math.isfinite(gap):
-            recent = [k for k in range(changed_at + 1, number + 1) if math.isfinite(gaps[k])][-patience:]
-            if len(recent) == patience and all(high[k] == (phase == "normal") for k in recent):
-                phase, onset = ("overfitting", recent[0]) if phase == "normal" else ("normal", None)
-                changed_at = number
-        seen.append((phase, onset))
-    return seen
+def noise(size, scale, seed=0):
+    return scale * np.random.default_rng(seed).normal(size=size)
 
 
-@given(
-    st.lists(st.one_of(st.integers(-8, 8).map(lambda k: k / 4), st.just(math.nan)), max_size=30),
-    st.sampled_from([0.125, 0.5, 1.0]),
-    st.integers(1, 4),
-)
-@settings(max_examples=300, deadline=None)
-def test_every_step_follows_the_definition(gaps, rise, patience):
-    assert run(gaps, rise=rise, patience=patience)[1] == slow_run(gaps, rise, patience)
+def knee(length, at, growth, scale=0.01, seed=0):
+    """Constant up to ``at``, then linear growth up to ``growth``."""
+    position = np.arange(length)
+    return growth * np.maximum(position - at, 0) / (length - 1 - at) + noise(length, scale, seed)
 
 
 @pytest.mark.parametrize("gap", [0.0, -0.3, 2.0])
 def test_a_flat_gap_never_flips(gap):
-    _, seen = run([gap] * 50)
-
+    _, seen = run([gap] * 200)
     assert set(seen) == {("normal", None)}
 
 
 def test_a_falling_gap_never_flips():
-    _, seen = run([-0.2 * epoch for epoch in range(20)])
-
+    _, seen = run(-0.2 * np.arange(50))
     assert set(seen) == {("normal", None)}
 
 
-def test_noise_below_the_rise_never_flips():
-    generator = torch.Generator().manual_seed(0)
-    _, seen = run((0.09 * torch.rand(200, generator=generator)).tolist())
-
+def test_a_drift_below_the_rise_never_flips():
+    _, seen = run(np.linspace(0.0, 0.05, 500) + noise(500, 0.01))
     assert set(seen) == {("normal", None)}
+
+
+@pytest.mark.parametrize("scale", [0.001, 0.05, 0.5, 5.0])
+@pytest.mark.parametrize("length", [5, 20, 100])
+def test_noise_of_any_size_rarely_flips(scale, length):
+    flips = sum(run(noise(length, scale, seed))[0].phase == "overfitting" for seed in range(60))
+    assert flips <= 60 * 0.05 + 3 * math.sqrt(60 * 0.05 * 0.95)
+
+
+@pytest.mark.parametrize(
+    ("gaps", "onset"),
+    [
+        ([0.0, 0.01, 0.2, 0.5, 0.9], 2),
+        ([0.0, 0.2, 0.4, 0.6, 0.8], 1),
+        ([0.3, 0.29, 0.5, 0.7, 0.9], 2),
+        ([-0.5, -0.51, -0.3, -0.1, 0.1], 2),
+    ],
+)
+def test_five_points_are_enough_for_obvious_growth(gaps, onset):
+    detector, _ = run(gaps)
+    assert (detector.phase, detector.onset_epoch) == ("overfitting", onset)
 
 
 @pytest.mark.parametrize("every", [1, 5])
 @pytest.mark.parametrize("start", [0.0, -0.3, 0.5])
-def test_a_knee_flips_at_its_first_high_measurement(start, every):
-    gaps = [start] * 10 + [start + 0.15 * k for k in range(1, 11)]
-    detector, seen = run(gaps, every)
-
+def test_a_knee_flips_after_three_measurements_and_dates_back_to_the_first(start, every):
+    detector, seen = run(start + np.array([0.0] * 10 + [0.15 * k for k in range(1, 11)]), every)
     assert (detector.phase, detector.onset_epoch) == ("overfitting", 10 * every)
-    assert seen[10] == ("normal", None)  # one high value may be noise
-    assert seen[11] == ("overfitting", 10 * every)
+    assert seen[11] == ("normal", None)
+    assert seen[12] == ("overfitting", 10 * every)
 
 
-def test_a_slow_rise_counts_from_the_lowest_gap():
-    detector, _ = run([0.2, 0.0, 0.04, 0.08, 0.12, 0.16])
-
-    assert (detector.phase, detector.onset_epoch) == ("overfitting", 4)
-
-
-@pytest.mark.parametrize("patience", [1, 2, 3])
-def test_patience_is_how_many_high_measurements_it_takes(patience):
-    def phase_after(high):
-        return run([0.0] * 3 + [1.0] * high, patience=patience)[0].phase
-
-    assert phase_after(patience - 1) == "normal"
-    assert phase_after(patience) == "overfitting"
+@pytest.mark.parametrize("length", [50, 500, 5000])
+@pytest.mark.parametrize("scale", [0.005, 0.05, 0.1])
+def test_a_knee_is_found_early_and_in_its_place(length, scale):
+    gaps = knee(length, length // 2, growth=2.0, scale=scale)
+    detector, seen = run(gaps)
+    detected = next(number for number, (phase, _) in enumerate(seen) if phase == "overfitting")
+    assert length // 2 < detected <= 0.65 * length
+    assert abs(detector.onset_epoch - length // 2) <= 0.05 * length + 1
+    low, high = detector.onset_interval
+    assert low <= detector.onset_epoch <= high
 
 
-def test_a_single_spike_does_not_flip():
-    _, seen = run([0.0, 0.0, 5.0, 0.0, 0.0, 5.0, 0.0])
-
+def test_spikes_do_not_flip():
+    gaps = noise(200, 0.01)
+    gaps[[20, 21, 60, 130, 131]] += 5.0
+    _, seen = run(gaps)
     assert set(seen) == {("normal", None)}
 
 
-def test_a_gap_that_falls_back_returns_to_normal_and_may_flip_again():
-    _, seen = run([0.0, 0.5, 0.5, 0.0, 0.5, 0.0, 0.0, 0.5, 0.5])
+def test_the_jumps_after_restarts_of_the_learning_rate_do_not_flip():
+    cycle = np.arange(200) % 25
+    _, seen = run(0.4 * np.exp(-cycle / 2) + noise(200, 0.01))
+    assert set(seen) == {("normal", None)}
 
-    assert [phase for phase, _ in seen] == ["normal"] * 2 + ["overfitting"] * 4 + ["normal"] * 2 + ["overfitting"]
-    assert [onset for _, onset in seen] == [None, None, 1, 1, 1, 1, None, None, 7]
+
+def test_double_descent_returns_to_normal_and_may_flip_again():
+    hump = np.interp(np.arange(120), [0, 30, 50, 70, 100, 119], [0.0, 0.0, 1.0, 0.0, 0.0, 1.5])
+    detector, seen = run(hump + noise(120, 0.01))
+    phases = [phase for phase, _ in seen]
+    assert phases[29] == "normal"
+    assert phases[50] == "overfitting"
+    assert phases[85:100] == ["normal"] * 15
+    assert seen[90] == ("normal", None)
+    assert (detector.phase, detector.onset_epoch) == ("overfitting", pytest.approx(101, abs=2))
+
+
+def test_a_level_that_falls_early_in_training_does_not_hide_the_growth_after_it():
+    gaps = np.interp(np.arange(60), [0, 10, 40, 59], [0.6, 0.0, 0.0, 0.4]) + noise(60, 0.01)
+    detector, _ = run(gaps)
+    assert detector.phase == "overfitting"
+    assert detector.onset_epoch == pytest.approx(41, abs=3)
+
+
+def test_a_smaller_false_alarm_rate_waits_longer():
+    gaps = knee(100, 50, growth=1.0, scale=0.1)
+
+    def detected(rate):
+        _, seen = run(gaps, false_alarm_rate=rate)
+        return [phase for phase, _ in seen].index("overfitting")
+
+    assert detected(0.2) < detected(1e-6)
+
+
+def test_growth_below_the_rise_is_none():
+    gaps = knee(100, 50, growth=0.4)
+    assert run(gaps, rise=0.1)[0].phase == "overfitting"
+    assert run(gaps, rise=0.6)[0].phase == "normal"
+
+
+@given(
+    st.lists(st.floats(-2, 2), min_size=1, max_size=40),
+    st.floats(-5, 5),
+    st.sampled_from([0.25, 4.0]),
+)
+@settings(deadline=None, max_examples=25)
+def test_the_answer_depends_neither_on_the_level_nor_on_the_unit(gaps, level, unit):
+    gaps = np.round(np.array(gaps), 3)
+    plain = run(gaps, rise=0.1)[1]
+    moved = run(np.round(unit * (gaps + np.round(level, 3)), 6), rise=0.1 * unit)[1]
+    assert [onset for _, onset in moved] == [onset for _, onset in plain]
+
+
+def test_five_thousand_measurements_take_seconds():
+    gaps = noise(5000, 0.1)
+    started = time.process_time()
+    run(gaps)
+    assert time.process_time() - started < 4
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 def test_a_gap_that_is_not_finite_is_passed_over(bad):
-    with_holes, _ = run([bad, 0.0, bad, 0.5, bad, 0.5, bad])
-
-    assert (with_holes.phase, with_holes.onset_epoch) == ("overfitting", 3)
-    assert "its lowest was 0.000 at epoch 1" in with_holes.phase_message
-
-
-def test_a_negative_gap_is_measured_from_the_lowest_one():
-    detector, _ = run([-0.1, -0.6, -0.3, -0.2])
-
-    assert (detector.phase, detector.onset_epoch) == ("overfitting", 2)
+    with_holes, _ = run([bad, 0.0, bad, 0.01, bad, 0.3, bad, 0.6, bad, 0.9, bad])
+    assert (with_holes.phase, with_holes.onset_epoch) == ("overfitting", 5)
+    assert run([bad])[0].phase_message == "normal: no loss gap has been measured yet"
 
 
 def test_an_epoch_that_a_resumed_training_measures_again_counts_once():
-    detector, _ = run([0.0, 0.0, 0.5])
-    detector.update(epoch=2, gap=0.5)
-
-    assert detector.phase == "normal"
-    assert detector.update(epoch=3, gap=0.5) == "overfitting"
-    assert detector.onset_epoch == 2
+    once, _ = run([0.0, 0.01, 0.2, 0.5])
+    twice, _ = run([0.0, 0.01, 0.2, 0.5])
+    twice.update(epoch=3, gap=9.0)
+    assert twice.state_dict() == once.state_dict()
 
 
-GAPS = [0.1, -0.05, math.nan, 0.0, 0.3, -0.02, 0.3, 0.4, 0.35, 0.0, 0.0, 0.5, 0.6]
+GAPS = [0.1, -0.05, math.nan, 0.0, 0.3, 0.6, 0.9, 1.2, 0.6, *[0.0, -0.02, 0.02, 0.01] * 3, 0.3, 0.6, 0.9, 1.1]
+
+
+def test_the_curve_of_the_resumed_trainings_flips_there_and_back_and_there():
+    _, seen = run(GAPS)
+    phases = [phase for phase, _ in seen]
+    assert sum(before != after for before, after in pairwise(phases)) == 3
 
 
 @pytest.mark.parametrize("cut", range(len(GAPS) + 1))
@@ -153,13 +201,13 @@ def test_a_detector_resumed_anywhere_goes_on_as_if_never_stopped(cut, travel):
     resumed = PhaseDetector()
     resumed.load_state_dict(state)
     assert (resumed.phase, resumed.onset_epoch) == (first.phase, first.onset_epoch)
-    assert resumed.phase_message == first.phase_message
     for epoch in range(cut, len(GAPS)):
         resumed.update(epoch=epoch, gap=GAPS[epoch])
         first.update(epoch=epoch, gap=GAPS[epoch])
         assert resumed.phase_message == first.phase_message
 
     assert (resumed.phase, resumed.onset_epoch) == (expected.phase, expected.onset_epoch)
+    assert resumed.onset_interval == expected.onset_interval
     assert resumed.phase_message == expected.phase_message
 
 
@@ -170,55 +218,126 @@ def plain(value):
 
 
 @pytest.mark.parametrize("number", [float, np.float32, np.float64, torch.tensor])
-def test_the_state_is_plain_data_whatever_the_gap_was(number):
-    detector, _ = run([number(gap) for gap in GAPS])
-
+@pytest.mark.parametrize("length", [0, 1, 7, len(GAPS)])
+def test_the_state_is_plain_data_whatever_the_gap_was(number, length):
+    detector, _ = run([number(gap) for gap in GAPS[:length]])
     assert plain(detector.state_dict())
 
 
 def test_the_state_is_a_copy():
-    detector, _ = run([0.0, 0.5])
+    detector, _ = run(GAPS[:5])
     state = detector.state_dict()
+    kept = json.dumps(state)
     resumed = PhaseDetector()
     resumed.load_state_dict(state)
-    resumed.update(epoch=2, gap=0.5)
-
-    assert (resumed.phase, detector.phase) == ("overfitting", "normal")
-    assert state == run([0.0, 0.5])[0].state_dict()
+    resumed.update(epoch=5, gap=0.5)
+    assert json.dumps(state) == kept == json.dumps(detector.state_dict())
 
 
 def test_the_options_stay_those_of_the_new_detector():
-    old, _ = run([0.0, 0.5], rise=0.1)
-    resumed = PhaseDetector(rise=0.6, patience=1)
+    old, _ = run([0.0, 0.01, 0.2, 0.4], rise=0.1)
+    resumed = PhaseDetector(rise=2.0)
     resumed.load_state_dict(old.state_dict())
+    assert resumed.update(epoch=4, gap=0.6) == "normal"
+    assert old.update(epoch=4, gap=0.6) == "overfitting"
 
-    assert resumed.update(epoch=2, gap=0.55) == "normal"
-    assert resumed.update(epoch=3, gap=0.65) == "overfitting"
+
+OLD_STATE = {
+    "phase": "overfitting",
+    "onset_epoch": 25,
+    "_epoch": 40,
+    "_gap": 0.42,
+    "_lowest_gap": -0.009,
+    "_lowest_epoch": 10,
+    "_against": [],
+}
 
 
-@pytest.mark.parametrize("rise", [0.0, -0.1, math.nan])
+def test_the_state_of_an_old_checkpoint_is_taken_over():
+    detector = PhaseDetector()
+    detector.load_state_dict(OLD_STATE)
+    assert (detector.phase, detector.onset_epoch, detector.onset_interval) == ("overfitting", 25, (25, 25))
+    assert detector.phase_message == (
+        "overfitting since epoch 25: the loss gap is 0.420, its lowest was -0.009 at epoch 10"
+    )
+    for epoch in range(45, 70, 5):
+        detector.update(epoch=epoch, gap=0.5)
+    assert detector.onset_epoch == 25
+    for epoch in range(70, 120, 5):
+        detector.update(epoch=epoch, gap=0.0)
+    assert (detector.phase, detector.onset_epoch) == ("normal", None)
+
+
+def test_the_old_state_before_any_measurement_is_a_fresh_start():
+    detector = PhaseDetector()
+    detector.load_state_dict(
+        {
+            "phase": "normal",
+            "onset_epoch": None,
+            "_epoch": None,
+            "_gap": math.nan,
+            "_lowest_gap": math.inf,
+            "_lowest_epoch": None,
+            "_against": [],
+        }
+    )
+    assert json.dumps(detector.state_dict()) == json.dumps(PhaseDetector().state_dict())
+
+
+@pytest.mark.parametrize("rise", [0.0, -0.1, math.nan, math.inf])
 def test_a_rise_that_is_not_positive_is_refused(rise):
     with pytest.raises(ValueError, match="`rise` must be a positive number"):
         PhaseDetector(rise=rise)
 
 
-@pytest.mark.parametrize("patience", [0, -1])
-def test_a_patience_below_one_is_refused(patience):
-    with pytest.raises(ValueError, match="`patience` must be at least 1 measurement"):
-        PhaseDetector(patience=patience)
-
-
-def test_the_message_before_any_measurement():
-    assert PhaseDetector().phase_message == "normal: no loss gap has been measured yet"
-    assert run([math.nan])[0].phase_message == "normal: no loss gap has been measured yet"
+@pytest.mark.parametrize("rate", [0.0, 1.0, -0.1, math.nan])
+def test_a_rate_that_is_no_probability_is_refused(rate):
+    with pytest.raises(ValueError, match="`false_alarm_rate` must lie between 0 and 1"):
+        PhaseDetector(false_alarm_rate=rate)
 
 
 def test_the_message_in_both_phases():
-    detector, _ = run([0.1, -0.0504, 0.02], every=10)
-    assert detector.phase_message == "normal: the loss gap is 0.020, its lowest was -0.050 at epoch 10"
-
-    detector.update(epoch=30, gap=0.3)
-    detector.update(epoch=40, gap=0.4)
+    assert PhaseDetector().phase_message == "normal: no loss gap has been measured yet"
+    detector, _ = run([0.01, -0.01, 0.0], every=10)
     assert detector.phase_message == (
-        "overfitting since epoch 30: the loss gap is 0.400, its lowest was -0.050 at epoch 10"
+        "normal: the loss gap is 0.000 and has not grown for long by more than 0.1 above 0.000, its mean since epoch 0"
     )
+    for epoch, gap in ((30, 0.3), (40, 0.6), (50, 0.9)):
+        detector.update(epoch=epoch, gap=gap)
+    assert detector.phase_message.startswith("overfitting since epoch 30: the loss gap rose by 0.9")
+    assert detector.phase_message.endswith("and is now 0.900")
+
+
+# -- segment -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", ["linear", "saturating", "accelerating"])
+def test_a_finished_training_gives_the_onset_with_an_interval(shape):
+    position = np.clip((np.arange(100) - 60) / 39, 0, None)
+    growth = {"linear": position, "saturating": np.sqrt(position), "accelerating": position**2}[shape]
+    covered = 0
+    for seed in range(20):
+        found = segment([5 * k for k in range(100)], 1.5 * growth + noise(100, 0.02, seed))
+        assert found.phase == "overfitting"
+        assert abs(found.onset_epoch - 305) <= 20
+        assert found.onset_interval[0] <= found.onset_epoch <= found.onset_interval[1] <= found.detected_epoch
+        covered += found.onset_interval[0] <= 305 <= found.onset_interval[1]
+    assert covered >= 14
+
+
+def test_a_finished_training_without_growth_has_no_onset():
+    found = segment(range(50), noise(50, 0.05))
+    assert (found.phase, found.onset_epoch, found.onset_interval, found.detected_epoch) == ("normal", None, None, None)
+    assert found.reason.startswith("normal: ")
+
+
+def test_what_is_not_finite_is_passed_over_and_the_level_is_free():
+    gaps = 0.4 + knee(60, 30, growth=2.0)
+    gaps[[3, 35, 40]] = math.nan
+    assert segment(range(60), gaps).onset_epoch == pytest.approx(31, abs=2)
+
+
+@pytest.mark.parametrize(("epochs", "gaps"), [([0, 1], [0.0]), ([0, 0], [0.0, 0.0]), ([1, 0], [0.0, 0.0])])
+def test_epochs_and_gaps_must_belong_together(epochs, gaps):
+    with pytest.raises(ValueError, match="`epochs` must ascend"):
+        segment(epochs, gaps)

@@ -1,0 +1,113 @@
+"""How long the decay matrix and the disentangling take; a thread count is a process of its own.
+
+    python benchmarks/disentangle.py
+
+50 samples of n = 10 with the full grid and 200 bootstrap draws must take no more than 3 s on two cores, and M(δ) on
+65,536 subsets less than 1 s. Writes ``benchmarks/results/disentangle.json``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # the package need not be installed
+
+from lightning_interactions.distribution.decay import sample_decay, shrink  # noqa: E402
+from lightning_interactions.distribution.disentangle import disentangle  # noqa: E402
+from lightning_interactions.distribution.spindle import spindle  # noqa: E402
+from lightning_interactions.interactions import Interactions  # noqa: E402
+from lightning_interactions.lattice import subset_order  # noqa: E402
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+RESULTS = Path(__file__).parent / "results" / "disentangle.json"
+N_VARIABLES, N_SAMPLES, BOOTSTRAPS = 10, 50, 200
+LIMITS = {"disentangle_s": 3.0, "decay_matrix_65536_s": 1.0}
+REPEATS = 5
+
+
+def main() -> None:
+    """Time both with one thread and with two."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--threads", type=int, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.threads:
+        torch.set_num_threads(options.threads)
+        print(json.dumps(timings()))
+        return
+    rows = []
+    for threads in (1, 2):
+        done = subprocess.run(  # noqa: S603  # our own file
+            [sys.executable, __file__, "--threads", str(threads)], stdout=subprocess.PIPE, check=True, text=True
+        )
+        rows.append({"threads": threads} | json.loads(done.stdout.splitlines()[-1]))
+        for name, limit in LIMITS.items():
+            print(f"{threads} threads, {name}: {rows[-1][name]:.3f}, {rows[-1][name] / limit:.2f} of the limit")
+    information = Path("/proc/cpuinfo")
+    lines = information.read_text().splitlines() if information.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    report = {
+        "processor": names[0] if names else platform.machine(),
+        "cores": os.cpu_count(),
+        "torch": torch.__version__,
+        "load": os.getloadavg()[0],  # others on the machine make every time longer
+        "samples": N_SAMPLES,
+        "n": N_VARIABLES,
+        "bootstraps": BOOTSTRAPS,
+        "limits": LIMITS,
+        "rows": rows,
+    }
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps(report, indent=1) + "\n")
+
+
+def timings() -> dict[str, float]:
+    """Median seconds of both."""
+    generator = torch.Generator().manual_seed(0)
+    orders = subset_order(N_VARIABLES).double()
+    effects = torch.randn(2, N_SAMPLES, 2**N_VARIABLES, dtype=torch.float64, generator=generator)
+    effects = torch.where(orders > 0, effects * torch.exp(-orders), 0.0)
+    zero = torch.zeros(N_SAMPLES, dtype=torch.float64)
+    reference = Interactions(
+        values=torch.zeros_like(effects[0]),
+        and_=effects[0],
+        or_=effects[1],
+        l1=zero,
+        gap=zero,
+        noise_bound=zero,
+        threshold=0.0,
+    )
+    positive, negative = (side + 0.01 * spindle(N_VARIABLES, 0.9) for side in sample_decay(*effects, 0.02))
+    large = torch.randn(2**16, dtype=torch.float64, generator=generator)
+    return {
+        "disentangle_s": seconds(lambda: disentangle(positive, negative, reference, bootstraps=BOOTSTRAPS)),
+        "decay_matrix_65536_s": seconds(lambda: shrink(large, 0.01)),
+    }
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Median of some runs after one to warm up."""
+    work()
+    times = []
+    for _ in range(REPEATS):
+        started = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - started)
+    return statistics.median(times)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,682 @@
+"""Whether phase detector and disentangling are right where the truth is known; writes ``docs/validity.md``.
+
+Every part draws its own truth, writes its figures as JSON to ``benchmarks/results`` and has a table in the document.
+The rules were chosen on the random numbers of seed 0; everything reported is drawn with seed 1.
+
+    python benchmarks/validity.py phases        # simulated loss gaps: false alarms, delay (minutes)
+    python benchmarks/validity.py mixtures      # known mixtures of decay and spindle: bias, coverage (tens of minutes)
+    python benchmarks/validity.py noise         # the demo network, disturbed (trains 3 networks)
+    python benchmarks/validity.py early_sign    # spindle and companions before the onset (trains 12 networks)
+    python benchmarks/validity.py docs          # only write the document again
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import platform
+import statistics
+import sys
+import tempfile
+import time
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from lightning.pytorch import Trainer, seed_everything
+from matplotlib.figure import Figure
+from scipy.stats import spearmanr
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # the experiments are not installed
+
+from experiments.classifier import Classifier  # noqa: E402
+from experiments.data.digits import Digits  # noqa: E402
+from experiments.models.vgg import VGG11  # noqa: E402
+from lightning_interactions import FeatureMapPatches, InteractionMonitor, explain  # noqa: E402
+from lightning_interactions.distribution.decay import sample_decay  # noqa: E402
+from lightning_interactions.distribution.disentangle import Disentangled, disentangle  # noqa: E402
+from lightning_interactions.distribution.phases import PhaseDetector, segment  # noqa: E402
+from lightning_interactions.distribution.spindle import spindle  # noqa: E402
+from lightning_interactions.distribution.strength import (  # noqa: E402
+    high_order_share,
+    mean_order,
+    salient_counts,
+    sample_order_strength,
+)
+from lightning_interactions.interactions import Interactions  # noqa: E402
+from lightning_interactions.lattice import subset_order  # noqa: E402
+from lightning_interactions.masking.perturb import fgsm, weight_noise  # noqa: E402
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+RESULTS = Path(__file__).parent / "results"
+DOCUMENT = ROOT / "docs" / "validity.md"
+REPORTED_SEED = 1
+SIGMAS = (0.0, 0.05, 0.1, 0.2, 0.4, 0.8)
+"""Parameter noise, relative to the root mean square of each tensor."""
+EPSILONS = (2 / 255, 4 / 255, 8 / 255, 16 / 255)
+"""FGSM steps on the inputs."""
+N_MIXTURE = 8
+N_IMAGES = 50
+
+
+def main() -> None:
+    """Run one part and write the document."""
+    parts: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
+        "phases": phases,
+        "mixtures": mixtures,
+        "noise": noise,
+        "early_sign": early_sign,
+    }
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("part", choices=[*parts, "docs"])
+    parser.add_argument("--seed", type=int, default=REPORTED_SEED)
+    parser.add_argument("--repeats", type=int, help="simulations a case, or networks")
+    options = parser.parse_args()
+    RESULTS.mkdir(exist_ok=True)
+    if options.part != "docs":
+        started = time.perf_counter()
+        report = {"seed": options.seed, "machine": machine()} | parts[options.part](options)
+        report["seconds"] = time.perf_counter() - started
+        path = RESULTS / ("validity.json" if options.part == "phases" else f"{_FILES[options.part]}.json")
+        path.write_text(json.dumps(report, indent=1) + "\n")
+    DOCUMENT.parent.mkdir(exist_ok=True)
+    DOCUMENT.write_text(document())
+
+
+_FILES = {"mixtures": "validity_mixtures", "noise": "validity_noise", "early_sign": "early_sign"}
+
+
+# -- A: simulated loss gaps --------------------------------------------------------------------------------------------
+
+Curve = tuple[np.ndarray, np.ndarray, int | None]
+"""Held-out loss, gap, and the index of the first measurement of the overfitting phase."""
+
+LENGTHS = {13: 1000, 50: 1000, 200: 1000, 1000: 100}
+"""Measurements of a training, and how many of each family are simulated."""
+
+FAMILIES = {
+    "flat": "constant gap, independent noise: normal",
+    "slow drift": "the gap grows evenly by 0 … 0.05 over the whole run, less than what matters: normal",
+    "noisy": "constant gap, noise of up to 0.3 that is correlated in time (0.5): normal",
+    "restarts": "constant gap that jumps by 0.1 … 0.5 at each of 4–10 restarts of the learning rate and decays: normal",
+    "knee": "constant, then even growth to 0.3 … 3 from a place in 20–80 % of the run",
+    "noisy knee": "the same with noise of 0.05 … 0.3",
+    "steady growth": "even growth by 0.5 … 3 from the first measurement: overfitting from then on",
+    "double descent": "constant, up to 0.5 … 2, back within a third of the run, constant again",
+}
+"""What is simulated, and what counts as the truth."""
+
+
+def simulate(family: str, length: int, generator: np.random.Generator) -> Curve:
+    """One training: training loss falls, the gap is the family's, held-out loss is their sum."""
+    position = np.arange(length) / length
+    level = generator.uniform(-0.1, 0.4)
+    size = math.exp(generator.uniform(math.log(0.002), math.log(0.05)))
+    gap, onset = np.zeros(length), None
+    if family == "slow drift":
+        gap = generator.uniform(0.0, 0.05) * position
+    elif family == "noisy":
+        size = generator.uniform(0.05, 0.3)
+    elif family == "restarts":
+        cycle = length / generator.integers(4, 11)
+        gap = generator.uniform(0.1, 0.5) * np.exp(-(np.arange(length) % cycle) / generator.uniform(0.5, 3))
+    elif "knee" in family:
+        size = generator.uniform(0.05, 0.3) if family == "noisy knee" else size
+        place = generator.uniform(0.2, 0.8)
+        growth = math.exp(generator.uniform(math.log(0.3), math.log(3)))
+        gap = growth * np.maximum(position - place, 0) / (1 - place)
+        onset = math.floor(place * length) + 1
+    elif family == "steady growth":
+        gap = generator.uniform(0.5, 3) * position
+        onset = 1
+    elif family == "double descent":
+        place, width = generator.uniform(0.2, 0.5), generator.uniform(0.2, 1 / 3)
+        gap = np.interp(position, [place, place + width / 2, place + width], [0, generator.uniform(0.5, 2), 0])
+        onset = math.floor(place * length) + 1
+    noise_ = generator.normal(size=length)
+    if family == "noisy":
+        for index in range(1, length):
+            noise_[index] = 0.5 * noise_[index - 1] + math.sqrt(0.75) * noise_[index]
+    gap = level + gap + size * noise_
+    train = 2.3 * np.exp(-6 * position) * np.exp(0.05 * generator.normal(size=length))
+    return train + gap, gap, onset
+
+
+def new_rule(held_out: np.ndarray, gaps: np.ndarray) -> tuple[int | None, int | None, str]:  # noqa: ARG001
+    """First detection, the onset it dated, and the phase at the end: this project's detector."""
+    detector, detected, onset = PhaseDetector(), None, None
+    for index, gap in enumerate(gaps):
+        if detector.update(epoch=index, gap=gap) == "overfitting" and detected is None:
+            detected, onset = index, detector.onset_epoch
+    return detected, onset, detector.phase
+
+
+def previous_rule(held_out: np.ndarray, gaps: np.ndarray) -> tuple[int | None, int | None, str]:  # noqa: ARG001
+    """Two gaps in a row more than 0.1 above the lowest before; as many below it go back to normal."""
+    lowest, against, phase, first, onset = math.inf, 0, "normal", None, None
+    for index, gap in enumerate(gaps):
+        high = gap > lowest + 0.1
+        against = against + 1 if high == (phase == "normal") else 0
+        if against == 2:  # noqa: PLR2004
+            phase, against = ("overfitting" if phase == "normal" else "normal"), 0
+            if first is None:
+                first, onset = index, index - 1
+        lowest = min(lowest, gap)
+    return first, onset, phase
+
+
+def naive_rule(held_out: np.ndarray, gaps: np.ndarray) -> tuple[int | None, int | None, str]:  # noqa: ARG001
+    """The held-out loss has risen for three checks in a row."""
+    rising = np.diff(held_out) > 0
+    for index in range(3, len(held_out)):
+        if rising[index - 3 : index].all():
+            return index, index - 2, "overfitting"
+    return None, None, "normal"
+
+
+RULES = {"detector": new_rule, "rise 0.1 twice": previous_rule, "held-out loss rose 3 times": naive_rule}
+
+
+def phases(options: argparse.Namespace) -> dict[str, Any]:
+    """Every rule on every family and length."""
+    rows = []
+    for length, count in LENGTHS.items():
+        for number, family in enumerate(FAMILIES):
+            generator = np.random.default_rng([options.seed, length, number])
+            curves = [simulate(family, length, generator) for _ in range(options.repeats or count)]
+            for rule, answer in RULES.items():
+                answers = [answer(held_out, gaps) for held_out, gaps, _ in curves]
+                rows.append({"family": family, "length": length, "rule": rule} | score(curves, answers))
+            if any(onset is not None for *_, onset in curves) and family != "double descent":
+                rows[-len(RULES)] |= offline_score(curves[:200])
+            print(rows[-len(RULES)], flush=True)
+    figure(rows).savefig(RESULTS / "validity.png", dpi=150)
+    return {"families": FAMILIES, "rows": rows}
+
+
+def score(curves: list[Curve], answers: list[tuple[int | None, int | None, str]]) -> dict[str, Any]:
+    """False alarms: detections where there is no onset, or before it. Delay: as a share of the run, missed: ∞."""
+    length = len(curves[0][1])
+    early, delays, errors, back = 0, [], [], 0
+    for (_, _, onset), (detected, dated, phase) in zip(curves, answers, strict=True):
+        back += phase == "normal"
+        if detected is not None and (onset is None or detected < onset):
+            early += 1
+        elif onset is not None:
+            delays.append(math.inf if detected is None else (detected - onset) / length)
+            if dated is not None:
+                errors.append(abs(dated - onset) / length)
+    median = statistics.median(delays) if delays else None
+    return {
+        "n": len(curves),
+        "false_alarms": early / len(curves),
+        "missed": sum(math.isinf(delay) for delay in delays) / len(delays) if delays else None,
+        "median_delay": None if median is None or math.isinf(median) else median,
+        "median_onset_error": statistics.median(errors) if errors else None,
+        "normal_at_the_end": back / len(curves),
+    }
+
+
+def offline_score(curves: list[Curve]) -> dict[str, float]:
+    """How near, and how often inside its interval, the onset that ``segment`` finds afterwards is."""
+    errors, covered = [], []
+    for _, gaps, onset in curves:
+        found = segment(range(len(gaps)), gaps)
+        if found.onset_epoch is not None and found.onset_interval is not None and onset is not None:
+            errors.append(abs(found.onset_epoch - onset) / len(gaps))
+            covered.append(found.onset_interval[0] <= onset <= found.onset_interval[1])
+    return {
+        "offline_onset_error": statistics.median(errors) if errors else math.nan,
+        "offline_coverage": statistics.mean(covered) if covered else math.nan,
+    }
+
+
+def figure(rows: list[dict[str, Any]]) -> Figure:
+    """False alarms and delay of each rule against the length of the run."""
+    drawn = Figure(figsize=(10, 4), layout="constrained")
+    left, right = drawn.subplots(1, 2)
+    for rule in RULES:
+        for ax, key in ((left, "false_alarms"), (right, "median_delay")):
+            for family, marker in (("flat", "o"), ("noisy", "x"), ("knee", "s")):
+                mine = [r for r in rows if r["rule"] == rule and r["family"] == family and r[key] is not None]
+                if mine and (key == "false_alarms") == (family != "knee"):
+                    ax.plot(
+                        [r["length"] for r in mine], [r[key] for r in mine], marker=marker, label=f"{rule}, {family}"
+                    )
+    left.axhline(0.05, color="grey", linestyle=":")
+    right.axhline(0.1, color="grey", linestyle=":")
+    left.set_ylabel("runs with a false alarm")
+    right.set_ylabel("median delay, share of the run")
+    for ax in (left, right):
+        ax.set_xscale("log")
+        ax.set_xlabel("measurements of a run")
+        ax.legend(frameon=False, fontsize="small")
+    return drawn
+
+
+# -- B: known mixtures -------------------------------------------------------------------------------------------------
+
+SHARES = (0.0, 0.1, 0.3, 0.5, 0.7, 0.9)
+NOISES = (0.1, 0.3, 0.6)
+
+
+def mixtures(options: argparse.Namespace) -> dict[str, Any]:
+    """γM(δ)I* + spindle image by image: bias, coverage and width of the interval of the share."""
+    rows = []
+    for noise_ in NOISES:
+        for share in SHARES:
+            fits = []
+            for number in range(options.repeats or 100):
+                generator = torch.Generator().manual_seed(1_000_000 * options.seed + number)
+                reference, positive, negative = mixture(share, noise_, generator)
+                fits.append(disentangle(positive, negative, reference, threshold=0.0))
+            rows.append({"noise": noise_, "share": share} | coverage(fits, share))
+            print(rows[-1], flush=True)
+    return {"n": N_MIXTURE, "images": N_IMAGES, "rows": rows, "gaussian": gaussian(options.seed)}
+
+
+def mixture(share: float, noise_: float, generator: torch.Generator) -> tuple[Interactions, torch.Tensor, torch.Tensor]:
+    """A reference of few effects, most of low order, and a later strength whose images vary around the mixture.
+
+    Every image has a size of its own. Decay and spindle of an image vary log-normally by ``noise_``, and so does every
+    order and sign of either, all with mean 1. δ is drawn from 0.001 … 0.1, α from 0.6 … 1.1.
+    """
+
+    def factor(*shape: int) -> torch.Tensor:
+        normal = torch.randn(*shape, dtype=torch.float64, generator=generator)
+        return torch.exp(noise_ * normal - noise_**2 / 2)
+
+    orders = subset_order(N_MIXTURE).double()
+    shape = (2, N_IMAGES, 2**N_MIXTURE)
+    chance = torch.where(orders > 0, 0.5 * torch.exp(-0.9 * (orders - 1)), 0.0)
+    effects = torch.randn(shape, dtype=torch.float64, generator=generator) * torch.exp(-0.25 * (orders - 1))
+    effects = torch.where(torch.rand(shape, dtype=torch.float64, generator=generator) < chance, effects, 0.0)
+    effects = effects * torch.exp(0.4 * torch.randn(1, N_IMAGES, 1, dtype=torch.float64, generator=generator))
+    delta = 10 ** (2 * torch.rand(1, generator=generator).item() - 3)
+    curve = spindle(N_MIXTURE, 0.6 + 0.5 * torch.rand(1, generator=generator).item())
+    sides = sample_decay(effects[0], effects[1], delta)
+    total = sum(side.mean(dim=0).sum() for side in sides)
+    beta = share / (1 - share) * total / (2 * curve.sum())
+    of_decay, of_spindle = factor(N_IMAGES, 1), factor(N_IMAGES, 1)
+    positive, negative = (
+        of_decay * factor(N_IMAGES, N_MIXTURE) * side + of_spindle * factor(N_IMAGES, N_MIXTURE) * beta * curve
+        for side in sides
+    )
+    return interactions(effects[0], effects[1]), positive, negative
+
+
+def interactions(and_: torch.Tensor, or_: torch.Tensor) -> Interactions:
+    """Effects that come from no network."""
+    zero = torch.zeros(len(and_), dtype=torch.float64)
+    return Interactions(
+        values=torch.zeros_like(and_), and_=and_, or_=or_, l1=zero, gap=zero, noise_bound=zero, threshold=0.0
+    )
+
+
+def coverage(fits: list[Disentangled], share: float) -> dict[str, float]:
+    """Of all fits, and of those that call themselves identified."""
+    errors = [fit.spindle_share - share for fit in fits]
+    ends = [fit.intervals["spindle_share"] for fit in fits]
+    covered = [low - 1e-9 <= share <= high + 1e-9 for low, high in ends]
+    named = [inside for inside, fit in zip(covered, fits, strict=True) if fit.identified]
+    return {
+        "fits": len(fits),
+        "bias": statistics.mean(errors),
+        "rms_error": math.sqrt(statistics.mean(error**2 for error in errors)),
+        "coverage": statistics.mean(covered),
+        "width": statistics.mean(high - low for low, high in ends),
+        "identified": statistics.mean(fit.identified for fit in fits),
+        "coverage_where_identified": statistics.mean(named) if named else math.nan,
+    }
+
+
+def gaussian(seed: int) -> dict[str, float]:
+    """i.i.d. Gaussian effects: their strength must be a spindle with α = 1 and no decay."""
+    generator = torch.Generator().manual_seed(seed)
+    shape = (2, N_IMAGES, 2**10)
+    effects = torch.randn(shape, dtype=torch.float64, generator=generator)
+    effects[..., 0] = 0.0
+    orders = subset_order(10).double()
+    low_order = torch.randn(shape, dtype=torch.float64, generator=generator) * torch.exp(-1.5 * orders)
+    low_order[..., 0] = 0.0
+    measured = sample_order_strength(interactions(effects[0], effects[1]), 0.0)
+    fit = disentangle(*measured, interactions(low_order[0], low_order[1]), threshold=0.0)
+    return {"alpha": fit.alpha, "spindle_share": fit.spindle_share, "r_squared": fit.r_squared}
+
+
+# -- C: networks -------------------------------------------------------------------------------------------------------
+
+EPOCHS = 60
+EVERY = 5
+N_EXPLAINED = 24
+
+
+def train(folder: Path, seed: int, label_noise: float = 0.05, weight_decay: float = 5e-4) -> tuple[Any, Any]:
+    """The quickstart's network and data, watched: the finished module and its monitor."""
+    seed_everything(seed)
+    module = Classifier(
+        VGG11(num_classes=10, width=0.25),
+        partial(torch.optim.SGD, lr=0.01, momentum=0.9, weight_decay=weight_decay),
+    )
+    variables = FeatureMapPatches("network.features.4", grid=8, border=1, n_variables=8)
+    monitor = InteractionMonitor(variables, every_n_epochs=EVERY, n_samples=N_EXPLAINED)
+    Trainer(
+        max_epochs=EPOCHS,
+        check_val_every_n_epoch=EVERY,
+        callbacks=[monitor],
+        accelerator="cpu",
+        default_root_dir=folder,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    ).fit(module, datamodule=Digits(n_train=500, label_noise=label_noise, seed=seed))
+    return module.eval(), monitor
+
+
+def noise(options: argparse.Namespace) -> dict[str, Any]:
+    """The finished network, disturbed: does the spindle grow with σ while the decay stays, for each kind of I*?"""
+    rows = []
+    for seed in range(options.repeats or 3):
+        with tempfile.TemporaryDirectory() as folder:
+            module, monitor = train(Path(folder), seed)
+            epochs = monitor.history.epochs
+            onset = segment(epochs, monitor.history.column("loss_gap")).onset_epoch
+            held_out = monitor.history.column("held_out_loss")
+            normal_end = (
+                epochs[int(np.nanargmin(held_out))] if onset is None else max([0, *(e for e in epochs if e < onset)])
+            )
+            references = {
+                "onset": Interactions.load(monitor.folder / f"epoch={normal_end:04d}.npz"),
+                "final": Interactions.load(monitor.folder / f"epoch={epochs[-1]:04d}.npz"),
+            }
+        inputs, targets = monitor._held_out.inputs, monitor._held_out.targets  # noqa: SLF001
+        measured = {}
+        for sigma in SIGMAS:
+            with weight_noise(module, sigma, relative=True, seed=seed):
+                measured["weight noise", sigma] = explain(module, inputs, targets, monitor.variables)
+        for epsilon in EPSILONS:
+            moved = fgsm(module, inputs, targets, epsilon)
+            measured["FGSM", epsilon] = explain(module, moved, targets, monitor.variables)
+        measured["FGSM", 0.0] = measured["weight noise", 0.0]
+        for (kind, sigma), found in sorted(measured.items()):
+            for name, reference in references.items():
+                for threshold, which in ((None, "salient"), (0.0, "all")):
+                    fit = disentangle(*sample_order_strength(found), reference, threshold=threshold)
+                    rows.append(
+                        {"seed": seed, "kind": kind, "sigma": sigma, "reference": name, "effects": which}
+                        | {"spindle": 2 * fit.spindle.sum().item(), "decay": fit.decay.sum().item()}
+                        | {"spindle_share": fit.spindle_share, "identified": int(fit.identified)}
+                        | {"r_squared": fit.r_squared, "normal_end": normal_end}
+                    )
+        print(f"noise: network {seed} done", flush=True)
+    return {"rows": rows, "summary": noise_summary(rows)}
+
+
+def noise_summary(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """For each kind of disturbance and each option, over the networks."""
+    summary = []
+    for kind in ("weight noise", "FGSM"):
+        for reference in ("onset", "final"):
+            for effects in ("salient", "all"):
+                mine = [r for r in rows if (r["kind"], r["reference"], r["effects"]) == (kind, reference, effects)]
+                correlations, changes = [], []
+                for seed in sorted({row["seed"] for row in mine}):
+                    own = sorted((r for r in mine if r["seed"] == seed), key=lambda r: r["sigma"])
+                    correlations.append(float(spearmanr([r["sigma"] for r in own], [r["spindle"] for r in own])[0]))
+                    changes.append(
+                        max(abs(r["decay"] / own[0]["decay"] - 1) for r in own) if own[0]["decay"] else math.nan
+                    )
+                summary.append(
+                    {"kind": kind, "reference": reference, "effects": effects, "networks": len(correlations)}
+                    | {"spearman": correlations, "largest_decay_change": changes}
+                    | {"median_r_squared": statistics.median(r["r_squared"] for r in mine)}
+                    | {"identified": statistics.mean(r["identified"] for r in mine)}
+                )
+    return summary
+
+
+COMPANIONS = ("spindle_share", "mean_order", "high_order_share", "salient_count")
+
+
+def early_sign(options: argparse.Namespace) -> dict[str, Any]:
+    """On runs with more and less to overfit to: when does each measure first rise, and when does the gap?"""
+    rows = []
+    settings = [(label_noise, decay_) for label_noise in (0.0, 0.05, 0.1, 0.2) for decay_ in (5e-4, 0.0)]
+    settings = (settings + settings[::2])[: options.repeats or 12]
+    for number, (label_noise, decay_) in enumerate(settings):
+        with tempfile.TemporaryDirectory() as folder:
+            _, monitor = train(Path(folder), seed=10 + number, label_noise=label_noise, weight_decay=decay_)
+            epochs = monitor.history.epochs
+            measured = [Interactions.load(monitor.folder / f"epoch={epoch:04d}.npz") for epoch in epochs]
+        found = segment(epochs, monitor.history.column("loss_gap"))
+        end = max([0, *(e for e in epochs if found.onset_epoch is not None and e < found.onset_epoch)])
+        if found.onset_epoch is None:
+            end = epochs[int(np.nanargmin(monitor.history.column("held_out_loss")))]
+        reference = measured[epochs.index(end)]
+        rises = first_rises(epochs, measured, reference)
+        rows.append(
+            {"label_noise": label_noise, "weight_decay": decay_, "onset": found.onset_epoch}
+            | {"interval": found.onset_interval, "detected": found.detected_epoch, "rises": rises}
+        )
+        print(rows[-1], flush=True)
+    return {"every": EVERY, "rows": rows}
+
+
+def first_rises(
+    epochs: list[int], measured: list[Interactions], reference: Interactions, draws: int = 200
+) -> dict[str, int | None]:
+    """First epoch at which a measure lies above its lowest value so far in 95 % of bootstrap draws over the images."""
+    generator = torch.Generator().manual_seed(0)
+    rows = torch.randint(len(reference.and_), (draws, len(reference.and_)), generator=generator)
+    curves: dict[str, list[torch.Tensor]] = {name: [] for name in COMPANIONS[1:]}
+    ends, points = [], []
+    for found in measured:
+        positive, negative = sample_order_strength(found)
+        counts = salient_counts(found).double()
+        drawn = [(positive[row].mean(dim=0), negative[row].mean(dim=0)) for row in rows]
+        curves["mean_order"].append(torch.tensor([mean_order(*sides) for sides in drawn]))
+        curves["high_order_share"].append(torch.tensor([high_order_share(*sides) for sides in drawn]))
+        curves["salient_count"].append(counts[rows].mean(dim=1))
+        fit = disentangle(positive, negative, reference)
+        ends.append(fit.intervals["spindle_share"])
+        points.append(fit.spindle_share)
+    rises: dict[str, int | None] = dict.fromkeys(COMPANIONS)
+    for name, values in curves.items():
+        # The same images in every draw, so that what differs between images cancels.
+        means = [value.mean().item() for value in values]
+        for later in range(1, len(epochs)):
+            lowest = int(np.nanargmin(means[:later]))
+            if (values[later] > values[lowest]).double().mean() >= 0.95:  # noqa: PLR2004
+                rises[name] = epochs[later]
+                break
+    for later in range(1, len(epochs)):
+        # Two intervals that do not overlap.
+        if ends[later][0] > ends[int(np.nanargmin(points[:later]))][1]:
+            rises["spindle_share"] = epochs[later]
+            break
+    return rises
+
+
+# -- the document ------------------------------------------------------------------------------------------------------
+
+
+def document() -> str:
+    """All tables that have figures, as Markdown."""
+    lines = [
+        "# Is it right where the truth is known?",
+        "",
+        "Written by `python benchmarks/validity.py`; the figures are those of the JSON files in `benchmarks/results`.",
+        "",
+    ]
+    writers: dict[str, Callable[[dict[str, Any]], Iterator[str]]] = {
+        "validity": phases_table,
+        "validity_mixtures": mixtures_table,
+        "validity_noise": noise_table,
+        "early_sign": early_sign_table,
+    }
+    for name, writer in writers.items():
+        path = RESULTS / f"{name}.json"
+        if path.exists():
+            report = json.loads(path.read_text())
+            lines += [*writer(report), *provenance(report), ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def provenance(report: dict[str, Any]) -> list[str]:
+    """Seed and machine, where the file has them."""
+    known = [f"{key} {report[key]}" for key in ("seed",) if key in report]
+    known += [str(value) for value in report.get("machine", {}).values()]
+    return ["", f"*{', '.join(known)}.*"] if known else []
+
+
+def table(columns: list[str], rows: list[list[Any]]) -> list[str]:
+    """A Markdown table."""
+    return ["", *(f"| {' | '.join(map(str, row))} |" for row in (columns, ["---"] * len(columns), *rows))]
+
+
+def percent(value: float | None) -> str:
+    """A share in per cent; a dash where there is none."""
+    return "–" if value is None or not math.isfinite(value) else f"{100 * value:.1f} %"
+
+
+def phases_table(report: dict[str, Any]) -> Iterator[str]:
+    """False alarms, delay and onset of each rule."""
+    yield "## The phase detector on simulated trainings"
+    yield ""
+    yield "What was simulated, and what counts as true (nats; the level is drawn from −0.1 … 0.4, independent Gaussian"
+    yield "noise of 0.002 … 0.05 unless said otherwise):"
+    yield ""
+    for family, meaning in report["families"].items():
+        yield f"- **{family}**: {meaning}."
+    yield ""
+    yield "A false alarm is a detection where there is no onset, or before it. The delay counts from the first"
+    yield "measurement of the overfitting phase, as a share of the run, and a missed onset counts as an infinite delay"
+    yield "(a dash where half are missed). The onset error is that of the dated onset, also as a share of the run; in"
+    yield "brackets that of `segment` afterwards, with the coverage of its 90 % interval."
+    rows = []
+    for row in report["rows"]:
+        after = ""
+        if "offline_onset_error" in row:
+            after = f" ({percent(row['offline_onset_error'])}, {percent(row['offline_coverage'])})"
+        rows.append(
+            [
+                *(row[key] for key in ("family", "length", "n", "rule")),
+                *(percent(row[key]) for key in ("false_alarms", "missed", "median_delay")),
+                percent(row["median_onset_error"]) + after,
+                percent(row["normal_at_the_end"]),
+            ]
+        )
+    columns = ["family", "measurements", "runs", "rule", "false alarms", "missed", "median delay", "onset error"]
+    yield from table([*columns, "normal at the end"], rows)
+
+
+def mixtures_table(report: dict[str, Any]) -> Iterator[str]:
+    """Bias and coverage of the share, and the Gaussian case."""
+    yield "## Known mixtures of decay and spindle"
+    yield ""
+    yield f"γM(δ)I* + spindle with {report['n']} variables and {report['images']} images, δ from 0.001 … 0.1, α from"
+    yield "0.6 … 1.1; every image, order and sign of either part varies log-normally by the noise given, with mean 1."
+    keys = ("bias", "rms_error")
+    shares = ("coverage", "width", "identified", "coverage_where_identified")
+    yield from table(
+        [
+            "noise",
+            "share",
+            "fits",
+            "bias",
+            "RMS error",
+            "coverage of the 90 % interval",
+            "width",
+            "identified",
+            "of these covered",
+        ],
+        [
+            [row["noise"], row["share"], row["fits"], *(f"{row[key]:+.3f}" for key in keys)]
+            + [percent(row[key]) if key != "width" else f"{row[key]:.2f}" for key in shares]
+            for row in report["rows"]
+        ],
+    )
+    found = report["gaussian"]
+    yield ""
+    yield f"Independent Gaussian effects (n = 10): α = {found['alpha']:.3f}, spindle share"
+    yield f"{found['spindle_share']:.3f}, R² {found['r_squared']:.4f}. In theory α = 1 and the share is 1."
+
+
+def noise_table(report: dict[str, Any]) -> Iterator[str]:
+    """Spearman correlation and change of the decay."""
+    yield "## A disturbed network"
+    yield ""
+    yield "The quickstart's network with noise on its parameters (relative to the root mean square of each tensor) and"
+    yield "with FGSM on its inputs. The paper says that the spindle grows with σ (Spearman 1) and that the decay is not"
+    yield "affected much. One figure for each network."
+    yield from table(
+        [
+            "disturbance",
+            "reference",
+            "M acts on",
+            "Spearman(σ, spindle)",
+            "largest change of the decay",
+            "R²",
+            "identified",
+        ],
+        [
+            [
+                *(row[key] for key in ("kind", "reference", "effects")),
+                ", ".join(f"{value:.2f}" for value in row["spearman"]),
+                ", ".join(percent(value) for value in row["largest_decay_change"]),
+                f"{row['median_r_squared']:.3f}",
+                percent(row["identified"]),
+            ]
+            for row in report["summary"]
+        ],
+    )
+
+
+def early_sign_table(report: dict[str, Any]) -> Iterator[str]:
+    """Epochs between the first significant rise and the onset."""
+    yield "## Is the spindle an early sign?"
+    yield ""
+    yield f"The quickstart, measured every {report['every']} epochs. For each measure the epoch of its first"
+    yield "significant rise above its lowest value so far, and in brackets how many epochs before the onset of the gap"
+    yield "that is."
+
+    def with_lead(rise: int | None, onset: int | None) -> str:
+        if rise is None:
+            return "never"
+        return str(rise) if onset is None else f"{rise} ({onset - rise:+d})"
+
+    yield from table(
+        ["label noise", "weight decay", "onset", "said at", *COMPANIONS],
+        [
+            [row["label_noise"], row["weight_decay"], row["onset"] or "none", row["detected"] or "never"]
+            + [with_lead(row["rises"][name], row["onset"]) for name in COMPANIONS]
+            for row in report["rows"]
+        ],
+    )
+    yield ""
+    for name in COMPANIONS:
+        leads = [r["onset"] - r["rises"][name] for r in report["rows"] if r["onset"] and r["rises"][name] is not None]
+        if leads:
+            yield f"- `{name}` rose {statistics.median(leads):+g} epochs before the onset (median, {len(leads)} runs)."
+
+
+def machine() -> dict[str, Any]:
+    """What ran."""
+    processor = platform.processor() or platform.machine()
+    information = Path("/proc/cpuinfo")
+    if information.exists():
+        names = [line for line in information.read_text().splitlines() if line.startswith("model name")]
+        processor = names[0].split(":", 1)[1].strip() if names else processor
+    return {"processor": processor, "cores": f"{os.cpu_count()} cores", "torch": f"torch {torch.__version__}"}
+
+
+if __name__ == "__main__":
+    main()
