@@ -4,6 +4,7 @@ import io
 import json
 import os
 import pickle
+import sys
 import zipfile
 
 import numpy as np
@@ -413,3 +414,91 @@ def test_no_samples_at_all():
 
     assert found.reconstruct().shape == (0, 8)
     assert found.matching_error().shape == (0,)
+
+
+def test_a_frame_has_a_row_for_each_effect_that_is_not_zero():
+    found = make(n=3, samples=2, provenance={"samples": [4, 7]})
+    found.and_[0, 3:] = 0
+    found.or_[1] = 0
+
+    frame = found.to_frame()
+    assert list(frame.columns) == ["sample", "kind", "order", "variables", "names", "effect"]
+    expected = {
+        (sample, kind, tuple(sorted(s))): part[row, number].item()
+        for row, sample in enumerate((4, 7))
+        for kind, part in (("AND", found.and_), ("OR", found.or_))
+        for number, s in enumerate(subsets(3))
+        if part[row, number]
+    }
+    assert len(expected) == 2 + 7 + 7
+    assert {(row.sample, row.kind, row.variables): row.effect for row in frame.itertuples()} == expected
+    assert all(row.order == len(row.variables) for row in frame.itertuples())
+    assert all(row.names == tuple(f"x{i}" for i in row.variables) for row in frame.itertuples())
+    for _, part in frame.groupby("sample"):
+        assert part["effect"].abs().is_monotonic_decreasing
+
+
+def test_a_frame_names_the_variables():
+    draw = {"names": ["good", "film"], "positions": [[1], [2]]}
+    found = make(n=2, samples=1, provenance={"draws": [draw]})
+
+    assert set(found.to_frame()["names"]) == {("good",), ("film",), ("good", "film")}
+
+
+def test_a_frame_without_effects_has_its_columns():
+    frame = with_effects([0.0, 0.0]).to_frame()
+
+    assert len(frame) == 0
+    assert "effect" in frame.columns
+
+
+@pytest.mark.parametrize("n", [1, 2, 4])
+@pytest.mark.parametrize("part", ["both", "AND", "OR"])
+def test_shapiq_adds_up_to_the_reconstruction(n, part):
+    """A sum over subsets of shapiq's own entries gives the logical model's output on every masked sample."""
+    found = make(n, samples=2, seed=n)
+    bias = 0.0 if part == "OR" else None
+
+    for row, explained in enumerate(found.to_shapiq(part)):
+        assert (explained.index, explained.n_players, explained.max_order) == ("Moebius", n, n)
+        and_ = [0.0] * 2**n if part == "OR" else found.and_[row].tolist()
+        or_ = [0.0] * 2**n if part == "AND" else found.or_[row].tolist()
+        expected = slow_h(n, found.values[row, 0].item() if bias is None else bias, and_, or_)
+        for number, t in enumerate(subsets(n)):
+            total = sum(effect for s, effect in explained.dict_values.items() if set(s) <= t)
+            assert total == pytest.approx(expected[number], rel=1e-9, abs=1e-9)
+        assert explained.baseline_value == pytest.approx(expected[0])
+
+
+def test_shapiq_keeps_and_interactions_sparse():
+    found = with_effects([0.0, 0.0, 0.0, 2.5], [0.0, 1.0, 0.0, 0.0])
+
+    assert found.to_shapiq("AND")[0].dict_values == {(): 0.0, (0, 1): 2.5}
+    assert found.to_shapiq("OR")[0].dict_values == {(): 0.0, (0,): 1.0}
+
+
+def test_shapiq_turns_it_into_shapley_values():
+    """Each effect is shared equally by its variables: the definition of the Shapley value on AND interactions."""
+    found = make(n=3, samples=1, seed=5)
+    (both,) = found.to_shapiq()
+    converter = pytest.importorskip("shapiq.game_theory.moebius_converter").MoebiusConverter(both)
+
+    shapley = converter("SV", order=1)
+    for player in range(3):
+        share = sum(effect / len(s) for s, effect in both.dict_values.items() if player in s)
+        assert shapley[(player,)] == pytest.approx(share)
+
+
+def test_an_unknown_part_is_refused():
+    with pytest.raises(ValueError, match="`part` must be 'both', 'AND' or 'OR', got 'and'"):
+        make().to_shapiq("and")
+
+
+@pytest.mark.parametrize(
+    ("name", "extra", "method"), [("pandas", "frames", "to_frame"), ("shapiq",) * 2 + ("to_shapiq",)]
+)
+def test_what_is_not_installed_is_named(name, extra, method, monkeypatch):
+    monkeypatch.setitem(sys.modules, name, None)
+
+    with pytest.raises(ImportError, match=rf"needs `{name}`.*HINT: pip install .*\[{extra}\]"):
+        getattr(make(), method)()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from lightning_interactions.callback.loggers import log_pictures, save_pictures
 from lightning_interactions.callback.progress import announce, measurement_line
 from lightning_interactions.callback.tab import log_measurement, log_refit, log_samples, samples_document
+from lightning_interactions.files import write_whole
 from lightning_interactions.refit import history_file, interactions_file
 
 if TYPE_CHECKING:
@@ -55,6 +57,8 @@ class Publisher:
         """Show what is explained and, where a training is resumed, what was measured before."""
         with self._survived("showing the samples"):
             document = samples_document(samples.inputs, variables, samples.targets)
+            with write_whole(self._folder / "samples.json") as file:
+                file.write(json.dumps(document).encode())
             for logger in self._trainer.loggers:
                 log_samples(logger, document, self._step, self._prefix)
                 if len(history):
@@ -91,7 +95,7 @@ class Publisher:
                 history.save(history_file(self._folder))
         for logger in self._trainer.loggers:
             with self._survived("writing for the Interactions tab"):
-                log_refit(logger, [history[epoch] for epoch in changed], self._step, self._prefix)
+                log_refit(logger, history, self._step, self._prefix)
 
     def _show(self, logger: Any, record: dict[str, Any], interactions: Interactions | None) -> bool:
         """Whether the logger shows pictures."""

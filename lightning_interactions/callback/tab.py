@@ -83,7 +83,8 @@ def log_refit(
 
     Args:
         logger: one of the Trainer's loggers; one that is not TensorBoard's is passed over.
-        records: all records so far; of each only the keys of the fit are written.
+        records: all records so far, since the tab forgets an earlier call; of each only the keys of the fit are
+            written.
         step: the step on the logger's axis.
         prefix: what every tag starts with.
         whole: write all keys; for a resumed training, whose new event file lacks the earlier measurements.
@@ -92,7 +93,7 @@ def log_refit(
         {key: value for key, value in record.items() if key not in _NOT_SHOWN and (whole or key in _REFITTED)}
         for record in records
     ]
-    _write(logger, f"{prefix}refit", step, {"records": kept})
+    _write(logger, f"{prefix}{'history' if whole else 'refit'}", step, {"records": kept})
 
 
 def log_samples(logger: Any, document: dict[str, Any], step: int, prefix: str = PREFIX) -> None:

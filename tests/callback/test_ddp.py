@@ -109,7 +109,8 @@ def test_a_training_on_two_processes(folder):
     for rank in watched:
         assert rank["metrics"]["interactions/l1"] == pytest.approx(watched[0]["history"][3]["l1"], rel=1e-6)
 
-    # At each measurement an .npz and the history, on rank 0 alone.
-    assert [rank["writes"] for rank in watched] == [8, 0]
+    # What the samples look like, and at each measurement an .npz, a picture and the history, on rank 0 alone.
+    assert [rank["writes"] for rank in watched] == [1 + 4 * 3, 0]
     names = {path.name for path in (folder / "with" / "interactions").iterdir()}
-    assert names == {"history.json", *(f"epoch={epoch:04d}.npz" for epoch in range(4))}
+    files = {f"epoch={epoch:04d}.{kind}" for epoch in range(4) for kind in ("npz", "png")}
+    assert names == {"history.json", "samples.json"} | files

@@ -146,6 +146,7 @@ def test_the_files_are_what_was_measured(fit, make_monitor, tmp_path):
         "epoch=0002.npz",
         "epoch=0002.png",
         "history.json",
+        "samples.json",
     ]
     saved = History.load(folder / "history.json")
     assert saved.epochs == [0, 2]

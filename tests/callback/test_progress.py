@@ -10,6 +10,7 @@ import lightning.pytorch as pl
 import pytest
 import torch
 from lightning.pytorch.callbacks import ProgressBar, RichProgressBar, TQDMProgressBar
+from pytorch_lightning.callbacks import TQDMProgressBar as StandaloneTQDMProgressBar
 
 from lightning_interactions import InteractionMonitor
 from lightning_interactions.callback.progress import announce, measurement_bar, measurement_line
@@ -238,6 +239,12 @@ def test_a_bar_of_the_users_prints_its_way():
     trainer = SimpleNamespace(progress_bar_callback=SimpleNamespace(print=printed.append), is_global_zero=True)
     announce(trainer, "line")
     assert printed == ["line"]
+
+
+@pytest.mark.parametrize("bar", [TQDMProgressBar, StandaloneTQDMProgressBar, RichProgressBar])
+def test_a_bar_that_has_not_begun_loses_no_line(bar, capsys):
+    announce(SimpleNamespace(progress_bar_callback=bar(), is_global_zero=True), "line")
+    assert capsys.readouterr().out == "line\n"
 
 
 def test_only_the_first_process_prints(capsys):

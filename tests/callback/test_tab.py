@@ -6,11 +6,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from lightning.pytorch.loggers import TensorBoardLogger
 from PIL import Image
+from tensorboard.backend.event_processing.data_provider import MultiplexerDataProvider
 from tensorboard.backend.event_processing.plugin_event_accumulator import (
     STORE_EVERYTHING_SIZE_GUIDANCE,
     EventAccumulator,
 )
+from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
+from tensorboard.context import RequestContext
 from tensorboard.util.tensor_util import make_ndarray
 from torch.utils.tensorboard import SummaryWriter
 
@@ -18,6 +22,7 @@ from lightning_interactions import Columns, Draw, InputPatches, Variables, spars
 from lightning_interactions.callback.record import failed, summarize
 from lightning_interactions.callback.tab import log_measurement, log_refit, log_samples, samples_document
 from lightning_interactions.tensorboard_plugin.documents import decode
+from lightning_interactions.tensorboard_plugin.runs import read_run
 
 
 @pytest.fixture
@@ -115,9 +120,9 @@ def test_a_refit_holds_the_keys_of_the_fit_and_nothing_else(logger):
     ]
 
 
-def test_a_whole_refit_holds_what_the_page_shows(logger):
+def test_a_whole_history_holds_what_the_page_shows(logger):
     log_refit(logger, [{"epoch": 0, "positive": [1.0], "cancellation": [1.0]}], step=0, whole=True)
-    _, (document,) = read_back(logger)["interactions/refit"]
+    _, (document,) = read_back(logger)["interactions/history"]
 
     assert document["records"] == [{"epoch": 0, "positive": [1.0]}]
 
@@ -152,6 +157,49 @@ def test_256_measurements_of_ten_variables_take_a_tenth_of_the_20_mb_that_a_run_
 
     assert 0 < refit < measurements
     assert 16 * (measurements + refit) < 2_000_000
+
+
+# -- a training --------------------------------------------------------------------------------------------------------
+
+
+def test_a_training_leaves_what_the_tab_shows(tmp_path, fit, make_monitor):
+    monitor = make_monitor(every_n_epochs=2)
+    fit(monitor, logger=TensorBoardLogger(tmp_path, name="run", version="0"), max_epochs=5)
+    events = EventMultiplexer(tensor_size_guidance={"interactions": 10}).AddRunsFromDirectory(str(tmp_path)).Reload()
+    content = read_run(MultiplexerDataProvider(events, ""), RequestContext(), "", "run/0", "interactions/")
+
+    assert [record["epoch"] for record in content["records"]] == [0, 2, 4]
+    for record, kept in zip(content["records"], monitor.history, strict=True):
+        for key in (
+            "positive",
+            "negative",
+            "decay_positive",
+            "spindle",
+            "spindle_share",
+            "train_loss",
+            "held_out_loss",
+        ):
+            told = np.array(record[key], dtype=float)  # null becomes NaN
+            assert told == pytest.approx(np.array(kept[key], dtype=float), rel=1e-4, nan_ok=True), key
+    assert [len(sample["cells"]) for sample in content["samples"]] == [3] * 4
+    assert content["unreadable"] == 0
+
+
+def test_a_resumed_training_shows_what_came_before(tmp_path, fit, make_monitor):
+    logger = TensorBoardLogger(tmp_path, name="run", version="0")
+    fit(make_monitor(), logger=logger, max_epochs=2, enable_checkpointing=True)
+    (checkpoint,) = tmp_path.rglob("*.ckpt")
+    logger = TensorBoardLogger(tmp_path, name="run", version="1")
+    fit(make_monitor(), logger=logger, max_epochs=4, ckpt_path=str(checkpoint))
+    events = EventMultiplexer(tensor_size_guidance={"interactions": 10}).AddRunsFromDirectory(str(tmp_path)).Reload()
+    provider = MultiplexerDataProvider(events, "")
+    first, second = (
+        read_run(provider, RequestContext(), "", run, "interactions/")["records"] for run in ("run/0", "run/1")
+    )
+
+    assert [record["epoch"] for record in first] == [0, 1, 2]
+    assert [record["epoch"] for record in second] == [0, 1, 2, 3, 4]
+    assert [record["positive"] for record in second[:3]] == [record["positive"] for record in first]
 
 
 # -- samples -----------------------------------------------------------------------------------------------------------

@@ -1,0 +1,1 @@
+"""The command line: ``lightning-interactions COMMAND …``, one module for each command."""

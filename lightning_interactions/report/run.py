@@ -1,0 +1,163 @@
+"""What a run has left in its folder, read for a report."""
+
+from __future__ import annotations
+
+import json
+import math
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lightning_interactions.history import History
+from lightning_interactions.interactions import Interactions
+from lightning_interactions.refit import history_file, interactions_file, refit
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterator
+
+__all__ = ["Run", "read_runs"]
+
+_FOLDER = "interactions"
+_SAMPLES = "samples.json"
+_FIT = "decay_positive"
+_SHOWN_SAMPLES = 8
+_SHOWN_EFFECTS = 6
+
+
+@dataclass(frozen=True)
+class Run:
+    """One monitor's measurements of one run.
+
+    Attributes:
+        name: of the run: the last two folders of its path.
+        monitor: the monitor's name, empty for one without.
+        history: all records, with the fit of decay and spindle where there could be one.
+        strongest: for each epoch the strongest effects of the first samples.
+        samples: what these samples look like, as plain data.
+        last: the last measurement's interactions; ``None`` when none can be read.
+        notes: what could not be read or done, for people.
+    """
+
+    name: str
+    monitor: str
+    history: History
+    strongest: dict[int, list[dict[str, Any]]]
+    samples: list[dict[str, Any]]
+    last: Interactions | None
+    notes: list[str] = field(default_factory=list)
+
+
+def read_runs(path: str | os.PathLike[str]) -> list[Run]:
+    """Read what the monitors of a run have measured, without its network.
+
+    Records without a fit of decay and spindle get one.
+
+    Args:
+        path: the run's log folder, its ``interactions`` folder, or the folder of one named monitor in that.
+
+    Returns:
+        one entry for each monitor.
+
+    Raises:
+        FileNotFoundError: if there is no history in that folder.
+        ValueError: if a history is damaged or empty.
+    """
+    found = list(_monitors(Path(path)))
+    if not found:
+        msg = (
+            f"`path` must be a folder with an InteractionMonitor's '{history_file(_FOLDER)}', got '{path}'."
+            f" HINT: give the Trainer's log folder, e.g. lightning_logs/version_0."
+        )
+        raise FileNotFoundError(msg)
+    return [_read(*monitor) for monitor in found]
+
+
+def _monitors(path: Path) -> Iterator[tuple[Path, Path, str]]:
+    """Every folder with a history: itself, the log folder of its run, the monitor's name."""
+    if not path.is_dir():
+        return
+    path = path.resolve()
+    folder = path / _FOLDER if (path / _FOLDER).is_dir() else path
+    if folder.name != _FOLDER and history_file(folder).is_file() and folder.parent.name == _FOLDER:
+        yield folder, folder.parent.parent, folder.name
+        return
+    if history_file(folder).is_file():
+        yield folder, folder.parent if folder.name == _FOLDER else folder, ""
+    for child in sorted(folder.iterdir()):
+        if history_file(child).is_file():
+            yield child, folder.parent, child.name
+
+
+def _read(folder: Path, log_dir: Path, monitor: str) -> Run:
+    notes: list[str] = []
+    history = _fitted(folder, notes)
+    if not len(history):
+        msg = f"'{history_file(folder)}' holds no measurement yet."
+        raise ValueError(msg)
+    strongest, last = {}, None
+    for epoch in history.epochs:
+        try:
+            last = Interactions.load(interactions_file(folder, epoch))
+        except FileNotFoundError:
+            continue  # a measurement that failed has none
+        except ValueError as error:
+            notes.append(str(error).replace(str(folder), "…"))
+            continue
+        strongest[epoch] = _strongest(last)
+    samples = _samples(folder / _SAMPLES, notes) or ([] if last is None else _names_only(last))
+    return Run("/".join(log_dir.parts[-2:]).lstrip("/"), monitor, history, strongest, samples, last, notes)
+
+
+def _fitted(folder: Path, notes: list[str]) -> History:
+    """The history, with a fit where the monitor has made none."""
+    history = History.load(history_file(folder))
+    if any(math.isfinite(value) for record in history for value in record.get(_FIT, ())):
+        return history
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it warns of files that cannot be read; they are noted elsewhere
+            return refit(folder)
+    except (ValueError, OSError) as error:
+        notes.append(f"Decay and spindle could not be fitted: {error}".replace(str(folder), "…"))
+        return history
+
+
+def _strongest(interactions: Interactions) -> list[dict[str, Any]]:
+    samples = interactions.provenance.get("samples", range(len(interactions)))
+    return [
+        {
+            "sample": int(samples[row]),
+            "effects": [
+                {"kind": kind, "variables": list(variables), "effect": effect}
+                for kind, variables, effect in interactions.strongest(row, _SHOWN_EFFECTS)
+            ],
+        }
+        for row in range(min(_SHOWN_SAMPLES, len(interactions)))
+    ]
+
+
+def _samples(path: Path, notes: list[str]) -> list[dict[str, Any]]:
+    """What the samples look like, as the monitor wrote it; the page relies on every key."""
+    if not path.is_file():
+        return []
+    try:
+        samples = json.loads(path.read_text(encoding="utf-8"))["samples"]
+        return [_described(int(one["sample"])) | one for one in samples]
+    except (ValueError, KeyError, TypeError) as error:
+        notes.append(f"'{path.name}' cannot be read: {error}")
+        return []
+
+
+def _names_only(interactions: Interactions) -> list[dict[str, Any]]:
+    samples = interactions.provenance.get("samples", range(len(interactions)))
+    return [
+        _described(int(samples[row])) | {"names": list(interactions.variable_names(row))}
+        for row in range(min(_SHOWN_SAMPLES, len(interactions)))
+    ]
+
+
+def _described(sample: int) -> dict[str, Any]:
+    """A sample of which nothing is known."""
+    return {"sample": sample, "title": f"sample {sample}", "names": [], "image": None, "cells": [], "words": []}
