@@ -3,7 +3,7 @@ VENV ?= .venv
 PYTHON ?= python3
 RUN = $(VENV)/bin/python -m
 
-.PHONY: install demo test lint bench-extraction
+.PHONY: install demo test lint docs bench-extraction bench-masking bench-overhead bench-disentangle validity
 
 install: $(VENV)/.installed
 
@@ -16,8 +16,9 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 demo: install
 	$(RUN) experiments fit --config configs/quickstart.yaml $(ARGS)
 
+# One process a core, one thread a process: threads of several processes block each other.
 test: install
-	$(RUN) pytest $(ARGS)
+	OMP_NUM_THREADS=1 $(RUN) pytest --numprocesses auto $(ARGS)
 
 lint: install
 	$(RUN) ruff check .
@@ -27,3 +28,19 @@ lint: install
 
 bench-extraction: install
 	$(VENV)/bin/python benchmarks/extraction.py $(ARGS)
+
+bench-masking: install
+	$(VENV)/bin/python benchmarks/masking.py $(ARGS)
+
+bench-overhead: install
+	$(VENV)/bin/python benchmarks/overhead.py $(ARGS)
+
+bench-disentangle: install
+	$(VENV)/bin/python benchmarks/disentangle.py $(ARGS)
+
+# Whether the fits and the phases are right where the truth is known; takes hours.
+validity: install
+	$(VENV)/bin/python benchmarks/validity.py $(ARGS)
+
+docs: install
+	$(RUN) mkdocs build --strict $(ARGS)
