@@ -56,13 +56,37 @@ def test_a_promised_name_can_be_imported(name):
 
 
 def test_exactly_what_is_listed_is_exported():
+    # What type checkers see: the package imports a name when it is first asked for.
     tree = ast.parse(inspect.getsource(lightning_interactions))
+    (checked,) = (node for node in tree.body if isinstance(node, ast.If))
     imported = {
-        alias.asname or alias.name for node in tree.body if isinstance(node, ast.ImportFrom) for alias in node.names
+        (alias.asname or alias.name, node.module)
+        for node in checked.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
     }
 
-    assert sorted(imported) == sorted(lightning_interactions.__all__)
+    assert sorted(name for name, _ in imported) == sorted(lightning_interactions.__all__)
+    for name, module in imported:
+        assert getattr(lightning_interactions, name) is getattr(importlib.import_module(module), name)
     assert len(set(lightning_interactions.__all__)) == len(lightning_interactions.__all__)
+
+
+def test_a_name_is_imported_when_it_is_asked_for():
+    script = """
+import sys
+import lightning_interactions
+assert "torch" not in sys.modules
+assert "explain" in dir(lightning_interactions)
+import lightning_interactions.explain, lightning_interactions.sparsify
+from lightning_interactions import explain, sparsify
+print(explain is sys.modules["lightning_interactions.explain"].explain, callable(sparsify))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)  # noqa: S603
+
+    assert done.stdout.split() == ["True", "True"], done.stderr
+    with pytest.raises(AttributeError, match="no attribute 'missing'"):
+        lightning_interactions.missing  # noqa: B018
 
 
 def test_a_star_import_brings_exactly_what_is_listed():
