@@ -98,17 +98,20 @@ _FILES = {"mixtures": "validity_mixtures", "noise": "validity_noise", "early_sig
 Curve = tuple[np.ndarray, np.ndarray, int | None]
 """Held-out loss, gap, and the index of the first measurement of the overfitting phase."""
 
-LENGTHS = {13: 1000, 50: 1000, 200: 1000, 1000: 100}
+LENGTHS = {13: 1000, 50: 1000, 200: 1000, 1000: 50}
 """Measurements of a training, and how many of each family are simulated."""
 
 FAMILIES = {
     "flat": "constant gap, independent noise: normal",
     "slow drift": "the gap grows evenly by 0 … 0.05 over the whole run, less than what matters: normal",
-    "noisy": "constant gap, noise of up to 0.3 that is correlated in time (0.5): normal",
+    "noisy": "constant gap, independent noise of 0.05 … 0.3: normal",
+    "correlated": "the same with noise that is correlated in time (0.5): normal",
     "restarts": "constant gap that jumps by 0.1 … 0.5 at each of 4–10 restarts of the learning rate and decays: normal",
     "knee": "constant, then even growth to 0.3 … 3 from a place in 20–80 % of the run",
     "noisy knee": "the same with noise of 0.05 … 0.3",
     "steady growth": "even growth by 0.5 … 3 from the first measurement: overfitting from then on",
+    "dip": "constant, down by 0.2 … 0.5 within a tenth of the run, and from there even growth by 0.5 … 2, as with wrong"
+    " labels: overfitting from the lowest gap on",
     "double descent": "constant, up to 0.5 … 2, back within a third of the run, constant again",
 }
 """What is simulated, and what counts as the truth."""
@@ -122,7 +125,7 @@ def simulate(family: str, length: int, generator: np.random.Generator) -> Curve:
     gap, onset = np.zeros(length), None
     if family == "slow drift":
         gap = generator.uniform(0.0, 0.05) * position
-    elif family == "noisy":
+    elif family in {"noisy", "correlated"}:
         size = generator.uniform(0.05, 0.3)
     elif family == "restarts":
         cycle = length / generator.integers(4, 11)
@@ -136,12 +139,16 @@ def simulate(family: str, length: int, generator: np.random.Generator) -> Curve:
     elif family == "steady growth":
         gap = generator.uniform(0.5, 3) * position
         onset = 1
+    elif family == "dip":
+        place, depth = generator.uniform(0.1, 0.4), generator.uniform(0.2, 0.5)
+        gap = np.interp(position, [place, place + 0.1, 1], [0, -depth, generator.uniform(0.5, 2) - depth])
+        onset = math.floor((place + 0.1) * length) + 1
     elif family == "double descent":
         place, width = generator.uniform(0.2, 0.5), generator.uniform(0.2, 1 / 3)
         gap = np.interp(position, [place, place + width / 2, place + width], [0, generator.uniform(0.5, 2), 0])
         onset = math.floor(place * length) + 1
     noise_ = generator.normal(size=length)
-    if family == "noisy":
+    if family == "correlated":
         for index in range(1, length):
             noise_[index] = 0.5 * noise_[index - 1] + math.sqrt(0.75) * noise_[index]
     gap = level + gap + size * noise_
@@ -190,7 +197,7 @@ def phases(options: argparse.Namespace) -> dict[str, Any]:
     for length, count in LENGTHS.items():
         for number, family in enumerate(FAMILIES):
             generator = np.random.default_rng([options.seed, length, number])
-            curves = [simulate(family, length, generator) for _ in range(options.repeats or count)]
+            curves = [simulate(family, length, generator) for _ in range(min(options.repeats or count, count))]
             for rule, answer in RULES.items():
                 answers = [answer(held_out, gaps) for held_out, gaps, _ in curves]
                 rows.append({"family": family, "length": length, "rule": rule} | score(curves, answers))

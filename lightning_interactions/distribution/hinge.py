@@ -120,6 +120,11 @@ class HingeTest:
         spread = max(self.square - self.total**2 / self.count, 0.0) + self.noise**2
         return math.sqrt(spread / self.count / self.count)
 
+    @property
+    def difference_noise(self) -> float:
+        """Standard deviation of the noise as told from neighbours alone, which a change of the level hardly touches."""
+        return math.sqrt(max(self.roughness / (2 * max(self.count - 1, 1)), self.noise**2))
+
     def knee(self, direction: int, least: float = -math.inf) -> Knee | None:
         """The evidence that the level has begun to rise (``direction`` 1) or to fall (-1).
 

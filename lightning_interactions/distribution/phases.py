@@ -20,6 +20,8 @@ Phase = Literal["normal", "overfitting"]
 
 _LASTING = 3
 """Measurements in a row that must be high before the phase changes; fewer are noise."""
+_CAUTION_BELOW = 3.0
+"""How many standard deviations, beside the rise that matters, a gap must fall below the lowest to be a new start."""
 _CAUTION = 3
 """Standard errors by which the mean gap must be back before the phase is normal again."""
 _EXPECTED_NOISE = 0.25
@@ -80,6 +82,7 @@ class PhaseDetector:
         self._epoch: int | None = None
         self._level = 0.0
         self._noise = 0.0
+        self._lowest = math.inf
         self._recent: list[float] = []
         self._since: int | None = None
         self._test: HingeTest = self._fresh_test()
@@ -102,6 +105,14 @@ class PhaseDetector:
         if not math.isfinite(gap) or epoch == self._epoch:
             return self.phase
         self._epoch = epoch
+        if self._test.count and self.phase == "normal" and gap < self._lowest - self._new_start_below:
+            # Wrong labels let the gap dip before it grows: it grows from there. The lowest itself, chosen for being
+            # low, would make all that follows look high.
+            self._start_over()
+            self._lowest = gap
+            self.reason = self._explain(gap)
+            return self.phase
+        self._lowest = min(self._lowest, gap)
         self._recent = [*self._recent, gap][-_LASTING:]
         if not self._test.count:
             self._since = epoch
@@ -129,6 +140,7 @@ class PhaseDetector:
             "epoch": self._epoch,
             "level": self._level,
             "noise": self._noise,
+            "lowest": self._lowest,
             "recent": list(self._recent),
             "since": self._since,
             "onsets": list(self._onsets),
@@ -152,6 +164,7 @@ class PhaseDetector:
         self._epoch = state["epoch"]
         self._level = state["level"]
         self._noise = state["noise"]
+        self._lowest = state["lowest"]
         self._recent = list(state["recent"])
         self._since = state["since"]
         self._onsets = list(state["onsets"])
@@ -189,6 +202,10 @@ class PhaseDetector:
             self._start_over()  # the old level no longer tells anything about what follows
             return
 
+    @property
+    def _new_start_below(self) -> float:
+        return self.rise + _CAUTION_BELOW * self._test.difference_noise
+
     def _begin_overfitting(self, knee: Knee) -> None:
         place = self._test.knees.index
         low, high = (self._onsets[place(index)] for index in knee.interval)
@@ -214,6 +231,7 @@ class PhaseDetector:
     def _start_over(self) -> None:
         self._test = self._fresh_test()
         self._onsets = []
+        self._lowest = math.inf
 
     def _fresh_test(self) -> HingeTest:
         return HingeTest(noise=_EXPECTED_NOISE * self.rise)

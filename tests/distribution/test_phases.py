@@ -125,6 +125,15 @@ def test_a_level_that_falls_early_in_training_does_not_hide_the_growth_after_it(
     assert detector.onset_epoch == pytest.approx(41, abs=3)
 
 
+def test_a_dip_does_not_hide_the_growth_after_it():
+    # A run with wrong labels: the gap dips while the network learns the right ones, and grows when it learns the others.
+    gaps = [0.0, -0.01, -0.38, -0.38, -0.32, -0.14, 0.14, 0.32, 0.38, 0.50]
+    detector, seen = run(gaps)
+    assert detector.phase == "overfitting"
+    assert detector.onset_epoch == pytest.approx(5, abs=1)
+    assert seen[4] == ("normal", None)
+
+
 def test_a_smaller_false_alarm_rate_waits_longer():
     gaps = knee(100, 50, growth=1.0, scale=0.1)
 
