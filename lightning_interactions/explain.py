@@ -4,25 +4,41 @@ from __future__ import annotations
 
 import math
 import warnings
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 from torch import Tensor
 
+from lightning_interactions.extraction.solve import resolve_solver
 from lightning_interactions.masking.batches import batch_size, take_rows
 from lightning_interactions.masking.forward import Forward, values
+from lightning_interactions.masking.memory import MaskBatchSize, check_mask_batch_size
 from lightning_interactions.masking.outputs import Output, resolve_output
-from lightning_interactions.sparsify import output_scale, sparsify
+from lightning_interactions.masking.precision import Precision, check_precision
+from lightning_interactions.sparsify import THRESHOLD_RATIO, output_scale, sparsify
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from torch import nn
 
     from lightning_interactions.interactions import Interactions
     from lightning_interactions.masking.variables import Variables
 
-__all__ = ["check_noise_ratio", "explain"]
+__all__ = ["ShareOut", "check_noise_ratio", "explain"]
+
+_T = TypeVar("_T")
+
+ShareOut = Callable[[Sequence[int], Callable[[Sequence[int]], _T]], list[_T]]
+"""``(samples, work) -> parts``: calls ``work`` on parts of the samples, wherever that may be, and returns what it gave,
+in the order of the samples."""
+
+
+_ARRAYS = ("values", "and_", "or_", "l1", "gap", "noise_bound", "duals")
+
+
+def _all_here(samples: Sequence[int], work: Callable[[Sequence[int]], _T]) -> list[_T]:
+    return [work(samples)]
 
 
 def explain(
@@ -34,12 +50,16 @@ def explain(
     noise_ratio: float = 0.02,
     solver: str = "auto",
     seed: int | None = None,
-    mask_batch_size: int | None = None,
+    mask_batch_size: MaskBatchSize = "auto",
     *,
     tolerance: float = 1e-6,
     merge_order_one: bool = True,
+    warm_start: Interactions | None = None,
     forward: Forward | None = None,
+    precision: Precision = "float32",
+    channels_last: bool = False,
     progress: Callable[[int, int], None] | None = None,
+    share_out: ShareOut = _all_here,
 ) -> Interactions:
     r"""Explain what a network combines on each sample by sparse AND and OR interactions.
 
@@ -56,11 +76,17 @@ def explain(
         noise_ratio: :math:`\zeta` relative to :math:`E_x|v(x) - v(x_\varnothing)|` (Appendix D).
         solver: see :func:`~lightning_interactions.sparsify`.
         seed: replaces the seed of ``variables`` when given.
-        mask_batch_size: masked inputs in one forward pass, a memory knob; chosen by size when ``None``.
+        mask_batch_size: masked inputs in one forward pass, a memory knob; ``"auto"`` finds what is fast and fits.
         tolerance: see :func:`~lightning_interactions.sparsify`.
         merge_order_one: see :func:`~lightning_interactions.sparsify`.
+        warm_start: interactions of the same samples, of the network at an earlier time: ``solver="admm"`` starts from
+            them. Those of other samples, variables or from a file are passed over.
         forward: ``(model, inputs) -> logits`` for networks that are not called with their inputs alone.
+        precision: of the forward passes: ``"float32"`` (at least that, and never TF32), ``"float64"`` or ``"bf16"``,
+            whatever the network is trained in.
+        channels_last: run image networks with their channels last in memory; a matter of speed.
         progress: called as ``progress(samples_done, samples)`` after each block of samples.
+        share_out: how the samples are shared out, e.g. over several processes; by default all are explained here.
 
     Returns:
         the interactions of the samples that could be explained. ``provenance["samples"]`` says which rows of ``inputs``
@@ -82,6 +108,8 @@ def explain(
     """
     scalar = resolve_output(output)
     check_noise_ratio(noise_ratio)
+    check_precision(precision)
+    check_mask_batch_size(mask_batch_size)
     targets = _check_targets(targets, batch_size(inputs))
     drawn = variables.draw(inputs, seed)
     kept = [row for row, draw in enumerate(drawn) if draw is not None]
@@ -92,38 +120,78 @@ def explain(
         )
         raise ValueError(msg)
     draws = [draw for draw in drawn if draw is not None]
-    observed = values(
-        model,
-        take_rows(inputs, kept),
-        targets[kept],
-        variables,
-        draws,
-        output=scalar,
-        forward=forward,
-        mask_batch_size=mask_batch_size,
-        progress=progress,
+    observed = torch.cat(
+        share_out(
+            range(len(kept)),
+            lambda share: values(
+                model,
+                take_rows(inputs, [kept[position] for position in share]),
+                targets[[kept[position] for position in share]],
+                variables,
+                [draws[position] for position in share],
+                output=scalar,
+                forward=forward,
+                mask_batch_size=mask_batch_size,
+                precision=precision,
+                channels_last=channels_last,
+                progress=progress,
+            ),
+        )
     )
     finite = observed.isfinite().all(dim=1).tolist()
     if not all(finite):
         _report_not_finite(finite)
     usable = [position for position, good in enumerate(finite) if good]
-    observed = observed[usable]
-    return sparsify(
-        observed,
-        noise_ratio * output_scale(observed),
-        solver,
-        tolerance=tolerance,
-        merge_order_one=merge_order_one,
-        provenance={
-            "variables": variables.provenance() | ({} if seed is None else {"seed": seed}),
-            "draws": [draws[position].as_dict() for position in usable],
-            "output": output if isinstance(output, str) else getattr(output, "__name__", repr(output)),
-            "noise_ratio": noise_ratio,
-            "samples": [kept[position] for position in usable],
-            "skipped": [row for row, draw in enumerate(drawn) if draw is None],
-            "dropped": [kept[position] for position, good in enumerate(finite) if not good],
-        },
-    )
+    scale = output_scale(observed[usable])
+    explained = {
+        "draws": [draws[position].as_dict() for position in usable],
+        "samples": [kept[position] for position in usable],
+    }
+    starts_warm = resolve_solver(solver, variables.n_variables) == "admm" and _same_samples(warm_start, explained)
+
+    def solve(share: Sequence[int]) -> Interactions:
+        options: dict[str, Any] = {}
+        if starts_warm and warm_start is not None:
+            options["warm_start"] = _rows(warm_start, [usable.index(position) for position in share])
+        return sparsify(
+            observed[list(share)],
+            noise_ratio * scale,
+            solver,
+            tolerance=tolerance,
+            merge_order_one=merge_order_one,
+            threshold=THRESHOLD_RATIO * scale,
+            **options,
+        )
+
+    parts = share_out(usable, solve)
+    provenance = {
+        "variables": variables.provenance() | ({} if seed is None else {"seed": seed}),
+        "output": output if isinstance(output, str) else getattr(output, "__name__", repr(output)),
+        "noise_ratio": noise_ratio,
+        "precision": precision,
+        "skipped": [row for row, draw in enumerate(drawn) if draw is None],
+        "dropped": [kept[position] for position, good in enumerate(finite) if not good],
+    }
+    return _joined(parts, explained | provenance)
+
+
+def _same_samples(warm_start: Interactions | None, explained: dict[str, Any]) -> bool:
+    """Whether interactions are of these samples and variables, and know their dual values."""
+    if warm_start is None or warm_start.duals is None:
+        return False
+    return all(warm_start.provenance.get(key) == value for key, value in explained.items())
+
+
+def _joined(parts: Sequence[Interactions], provenance: dict[str, Any]) -> Interactions:
+    """The interactions of several parts of the samples as one."""
+    arrays: dict[str, Any] = {name: torch.cat([getattr(part, name) for part in parts]) for name in _ARRAYS}
+    return replace(parts[0], **arrays, provenance=parts[0].provenance | provenance)
+
+
+def _rows(interactions: Interactions, rows: list[int]) -> Interactions:
+    """The interactions of some of the samples."""
+    arrays: dict[str, Any] = {name: getattr(interactions, name)[rows] for name in _ARRAYS}
+    return replace(interactions, **arrays)
 
 
 def check_noise_ratio(noise_ratio: float) -> None:

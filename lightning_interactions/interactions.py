@@ -64,6 +64,8 @@ class Interactions:
         noise_bound: :math:`\zeta`, the largest error allowed on each masked sample, ``(samples,)``.
         threshold: :math:`\tau`; an effect is salient when its absolute value is larger.
         provenance: how the result was made, as plain data: variables, positions, seed, output, solver, versions.
+        duals: dual values that prove :attr:`gap`, ``(samples, 2**n)``, from which a later solution of the same samples
+            can start; not kept in files.
     """
 
     values: Tensor
@@ -74,6 +76,7 @@ class Interactions:
     noise_bound: Tensor
     threshold: float
     provenance: dict[str, Any] = field(default_factory=dict)
+    duals: Tensor | None = None
 
     def __post_init__(self) -> None:
         lattice.variable_count(self.values)

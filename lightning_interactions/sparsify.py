@@ -64,7 +64,8 @@ def sparsify(
         merge_order_one: report the sum of the two order-1 effects, which alone is identified, as AND.
         threshold: salience threshold :math:`\tau`; ``None`` takes 0.02 of :func:`output_scale`.
         provenance: kept with the result.
-        **options: of the solver, e.g. ``tie_break="lowest_order"``.
+        **options: of the solver, e.g. ``tie_break="lowest_order"``, or for ``"admm"`` the interactions of the same
+            samples at an earlier time as ``warm_start``.
 
     Returns:
         the interactions, on the CPU.
@@ -97,6 +98,7 @@ def sparsify(
         gap=solution.gap.cpu(),
         noise_bound=torch.as_tensor(noise_bound, dtype=torch.float64).cpu().expand(len(values)).clone(),
         threshold=threshold,
+        duals=solution.duals.cpu(),
         provenance=made_by
         | {
             "versions": {"lightning_interactions": __version__, "torch": str(torch.__version__)},

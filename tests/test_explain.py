@@ -1,6 +1,7 @@
 """The whole way in one call: equal to its parts done by hand, and the network is left as it was."""
 
 import random
+import sys
 import warnings
 
 import numpy as np
@@ -8,7 +9,16 @@ import pytest
 import torch
 from torch import nn
 
-from lightning_interactions import Columns, Draw, FeatureMapPatches, Interactions, Variables, explain, sparsify
+from lightning_interactions import (
+    Columns,
+    Draw,
+    FeatureMapPatches,
+    InputPatches,
+    Interactions,
+    Variables,
+    explain,
+    sparsify,
+)
 from lightning_interactions.masking.forward import values as masked_values
 
 CLASSES = torch.tensor([0, 3, 1, 2])
@@ -490,3 +500,45 @@ def lambda_module(function):
             return function(x)
 
     return Function()
+
+
+# Starting from an earlier explanation.
+
+
+@pytest.fixture
+def solver_calls(monkeypatch):
+    """What the solver was called with."""
+    module = sys.modules["lightning_interactions.explain"]
+    calls, sparsify = [], module.sparsify
+
+    def spy(*arguments, **options):
+        calls.append(options)
+        return sparsify(*arguments, **options)
+
+    monkeypatch.setattr(module, "sparsify", spy)
+    return calls
+
+
+def test_admm_starts_from_an_earlier_explanation(solver_calls, image_net, images):
+    variables = InputPatches(grid=4, border=0, n_variables=6)
+    first = explain(image_net, images, CLASSES, variables, solver="admm")
+    second = explain(image_net, images, CLASSES, variables, solver="admm", warm_start=first)
+    assert "warm_start" not in solver_calls[0]
+    assert torch.equal(solver_calls[1]["warm_start"].duals, first.duals)
+    torch.testing.assert_close(second.l1, first.l1, rtol=0.02, atol=0)
+    assert (second.gap <= first.gap + 1e-12).all()
+
+
+@pytest.mark.parametrize("change", ["solver", "samples", "variables", "from a file"])
+def test_what_does_not_fit_is_no_start(change, solver_calls, image_net, images, tmp_path):
+    variables = InputPatches(grid=4, border=0, n_variables=6)
+    first = explain(image_net, images, CLASSES, variables, solver="admm")
+    targets, options = CLASSES, {"solver": "interior_point" if change == "solver" else "admm", "warm_start": first}
+    if change == "samples":
+        images, targets = images[1:], targets[1:]
+    if change == "variables":
+        options["seed"] = 1
+    if change == "from a file":
+        options["warm_start"] = Interactions.load(first.save(tmp_path / "first.npz"))
+    explain(image_net, images, targets, variables, **options)
+    assert "warm_start" not in solver_calls[-1]

@@ -267,7 +267,7 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
         self._noise_floor = None
         if trainer.global_step == 0:
             # A new training, perhaps after another with the same monitor. A resumed one loads its state after this.
-            self.history, self.failures = History(), 0
+            self.history, self.failures, self.interactions = History(), 0, None
             self.phase_detector.load_state_dict(self._first_phase)
             self._fits = self._no_fits()
             self._warned.clear()
@@ -407,7 +407,7 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
     def _measure(self, trainer: Any, pl_module: Any, *, epoch: int, configuring: bool = False) -> dict[str, Any]:
         """Measure, and keep the record; a failure is a record of NaN, except for mistakes in the set-up."""
         started = time.perf_counter()
-        self.interactions = None
+        previous, self.interactions = self.interactions, None
         record: dict[str, Any] = failed(self.variables.n_variables)
         losses = {"train_loss": math.nan, "held_out_loss": math.nan}
         try:
@@ -417,7 +417,7 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
             with first_rank_buffers(pl_module):
                 losses = self._losses(pl_module)
                 with measurement_bar(trainer, f"Interactions at epoch {epoch}", len(share)) as progress:
-                    self.interactions = self._explain(pl_module, samples, progress=progress)
+                    self.interactions = self._explain(pl_module, samples, progress=progress, warm_start=previous)
                 record = summarize(self.interactions) | self._noise(pl_module, samples, self.interactions.threshold)
         except Exception as error:
             if configuring and isinstance(error, (ValueError, TypeError)):

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from lightning_interactions import lattice
 from lightning_interactions.extraction.programme import (
-    Solution,
+    WarmStart,
     apply_transpose,
     dual_bound,
     merge_order_one,
@@ -85,7 +85,7 @@ def admm(
     *,
     target_gap: float = 0.01,
     max_iterations: int | None = None,
-    warm_start: Solution | None = None,
+    warm_start: WarmStart | None = None,
     max_memory_mb: int = 1024,
 ) -> tuple[Tensor, Tensor, Tensor]:
     r"""Solve :math:`\min \|z\|_1` s.t. :math:`|w - \Phi z| \le \zeta` approximately and fast.
@@ -100,7 +100,7 @@ def admm(
         target_gap: relative gap at which a sample is done.
         max_iterations: length of the schedule; ``None`` takes 300 up to n = 12 and 3,000 above. More iterations lower
             the step size more slowly, which brings effects and dual values nearer to the optimum.
-        warm_start: a solution of the same samples with similar values, on the same device. The result is never worse
+        warm_start: a solution of the same samples with similar values. The result is never worse
             than its effects moved into the new bounds, its gap never larger than theirs.
         max_memory_mb: memory that decides how many samples are solved together (at least one).
 
@@ -132,11 +132,12 @@ def admm(
     for chunk in todo.split(together):
         unit = scale[chunk]
         found = _Found.start(targets[chunk] / unit[:, None], noise_bound[chunk] / unit)
-        if warm_start is None:
+        if warm_start is None or warm_start.duals is None:
             start = torch.zeros_like(found.effects), torch.zeros_like(found.targets)
         else:
-            earlier = torch.stack([warm_start.and_[chunk], warm_start.or_[chunk]], dim=1)
-            start = earlier / unit[:, None, None], warm_start.duals[chunk]
+            rows = chunk.to(warm_start.and_.device)
+            earlier = torch.stack([warm_start.and_[rows], warm_start.or_[rows]], dim=1).to(targets)
+            start = earlier / unit[:, None, None], warm_start.duals[rows].to(targets)
         batch = _Batch.start(found, *start)
         _iterate(batch, found, target_gap, max_iterations)
         and_, or_ = merge_order_one(*found.effects.unbind(dim=1))
@@ -335,7 +336,7 @@ def _slopes(duals: Tensor) -> Tensor:
     return slopes
 
 
-def _check_options(target_gap: float, max_iterations: int, warm_start: Solution | None, targets: Tensor) -> None:
+def _check_options(target_gap: float, max_iterations: int, warm_start: WarmStart | None, targets: Tensor) -> None:
     if not target_gap > 0:
         msg = f"`target_gap` must be a positive number, got {target_gap!r}. HINT: 0.01 is the default."
         raise ValueError(msg)

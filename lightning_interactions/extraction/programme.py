@@ -18,6 +18,7 @@ output; duals have none.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -26,6 +27,7 @@ from lightning_interactions import lattice
 
 __all__ = [
     "Solution",
+    "WarmStart",
     "apply_transpose",
     "certified_solution",
     "dual_bound",
@@ -58,6 +60,22 @@ class Solution:
     noise: Tensor
     iterations: Tensor
     duals: Tensor
+
+
+class WarmStart(Protocol):
+    """An earlier solution of the same samples: a :class:`Solution`, or interactions."""
+
+    @property
+    def and_(self) -> Tensor:
+        """AND effects ``(samples, 2**n)``."""
+
+    @property
+    def or_(self) -> Tensor:
+        """OR effects ``(samples, 2**n)``."""
+
+    @property
+    def duals(self) -> Tensor | None:
+        """Dual values ``(samples, 2**n)``; without them nothing is gained."""
 
 
 def targets_of(values: Tensor) -> Tensor:

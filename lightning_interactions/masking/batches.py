@@ -50,8 +50,15 @@ def repeat_rows(inputs: Any, times: int) -> Any:
 
 
 def to_device(inputs: Any, device: torch.device | str) -> Any:
-    """Every tensor of a structure on ``device``."""
-    return apply_to_collection(inputs, Tensor, lambda tensor: tensor.to(device))
+    """Every tensor of a structure on ``device``; from the CPU to a CUDA device without making the host wait."""
+    device = torch.device(device)
+
+    def move(tensor: Tensor) -> Tensor:
+        if device.type == "cuda" and tensor.device.type == "cpu":
+            return tensor.pin_memory().to(device, non_blocking=True)
+        return tensor.to(device)
+
+    return apply_to_collection(inputs, Tensor, move)
 
 
 def join_rows(parts: Sequence[Any]) -> Any:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor
 
+from lightning_interactions.masking.batches import to_device
 from lightning_interactions.masking.patches import GridPatches
 from lightning_interactions.masking.variables import (
     Draw,
@@ -122,7 +123,7 @@ class Columns(Variables):
             for variable, (column,) in enumerate(draw.positions):
                 regions[row, column] = variable
         baseline = torch.tensor([draw.baseline for draw in draws], dtype=torch.float64)
-        return mask_regions(table, regions.to(table.device), masks.to(table.device), baseline)
+        return mask_regions(table, to_device(regions, table.device), to_device(masks, table.device), baseline)
 
     def provenance(self) -> dict[str, Any]:
         """See :meth:`Variables.provenance`."""

@@ -2,13 +2,14 @@ r"""The scalar output :math:`v(x)` of a network: log-odds of the true class, its
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
-__all__ = ["OUTPUTS", "Output", "log_odds", "logits_of", "margin", "resolve_output", "target_logit"]
+__all__ = ["OUTPUTS", "Output", "check_targets", "log_odds", "logits_of", "margin", "resolve_output", "target_logit"]
 
 Output = Callable[[Tensor, Tensor], Tensor]
 """``(logits (B, K) or (B,), targets (B,)) -> (B,)``."""
@@ -109,12 +110,37 @@ def logits_of(result: Any) -> Tensor:
     raise ValueError(msg)
 
 
+def check_targets(logits: Tensor, targets: Tensor) -> None:
+    """Refuse targets that are no classes of a network.
+
+    Args:
+        logits: any rows of its logits.
+        targets: true classes ``(B,)``.
+
+    Raises:
+        ValueError: if a target is no class of the head.
+
+    Example:
+        >>> import torch
+        >>> check_targets(torch.zeros(1, 3), torch.tensor([0, 2, 1]))
+    """
+    n_classes = _at_least_two_classes(logits).shape[1]
+    targets = targets.reshape(-1)
+    classes = targets.to(torch.int64)
+    bad = (classes < 0) | (classes >= n_classes) | (classes != targets)
+    if bad.any():
+        msg = (
+            f"`targets` must be class indices 0 … {n_classes - 1}, because the network has {n_classes} classes,"
+            f" got {targets[bad][:5].tolist()}. HINT: `output` may be any callable (logits, targets) -> (B,)."
+        )
+        raise ValueError(msg)
+
+
 def _split(logits: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """The true class's logit ``(B,)`` and those of all the others ``(B, K-1)``."""
+    """The true class's logit ``(B,)`` and all logits ``(B, K)`` with minus infinity in its place."""
     logits = _at_least_two_classes(logits)
-    classes = _check_targets(targets, logits).unsqueeze(1)
-    is_true = torch.zeros_like(logits, dtype=torch.bool).scatter_(1, classes, value=True)
-    return logits.gather(1, classes).squeeze(1), logits[~is_true].reshape(len(logits), -1)
+    classes = _classes(targets, logits).unsqueeze(1)
+    return logits.gather(1, classes).squeeze(1), logits.scatter(1, classes, -math.inf)
 
 
 def _at_least_two_classes(logits: Tensor) -> Tensor:
@@ -129,19 +155,12 @@ def _at_least_two_classes(logits: Tensor) -> Tensor:
     return torch.cat([torch.zeros_like(logits), logits], dim=1) if logits.shape[1] == 1 else logits
 
 
-def _check_targets(targets: Tensor, logits: Tensor) -> Tensor:
+def _classes(targets: Tensor, logits: Tensor) -> Tensor:
     """Class indices as int64 ``(B,)``."""
-    n_classes = logits.shape[1]
-    classes = targets.reshape(-1).to(device=logits.device, dtype=torch.int64)
-    if len(classes) != len(logits):
+    if targets.numel() != len(logits):
         msg = f"`targets` must hold one class for each of the {len(logits)} samples, got shape {tuple(targets.shape)}."
         raise ValueError(msg)
-    bad = (classes < 0) | (classes >= n_classes) | (classes != targets.reshape(-1).to(logits.device))
-    if bad.any():
-        wrong = targets.reshape(-1)[bad.to(targets.device)][:5].tolist()
-        msg = (
-            f"`targets` must be class indices 0 … {n_classes - 1}, because the network has {n_classes} classes,"
-            f" got {wrong}. HINT: `output` may be any callable (logits, targets) -> (B,)."
-        )
-        raise ValueError(msg)
-    return classes
+    if logits.device.type == "cpu":
+        # Elsewhere the host would have to wait for the answer; who calls this in a loop checks before it.
+        check_targets(logits, targets)
+    return targets.reshape(-1).to(device=logits.device, dtype=torch.int64)

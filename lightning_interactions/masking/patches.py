@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from lightning_interactions.masking.batches import to_device
 from lightning_interactions.masking.variables import (
     Draw,
     Variables,
@@ -74,7 +75,7 @@ class GridPatches(Variables):
     def mask(self, target: Any, draws: Sequence[Draw], masks: Tensor) -> Any:
         """Set the cells of absent variables to the baseline; see :meth:`Variables.mask`."""
         image = self._image(target)
-        regions = self._regions(draws, image.shape[-2], image.shape[-1]).to(image.device)
+        regions = self.regions(draws, image)
         baseline = torch.tensor([draw.baseline for draw in draws], dtype=torch.float64)
         if baseline.shape[1] not in (1, image.shape[1]):
             msg = (
@@ -82,7 +83,19 @@ class GridPatches(Variables):
                 f" {baseline.shape[1]} numbers."
             )
             raise ValueError(msg)
-        return mask_regions(image, regions, masks.to(image.device), baseline[:, :, None, None])
+        return mask_regions(image, regions, to_device(masks, image.device), baseline[:, :, None, None])
+
+    def regions(self, draws: Sequence[Draw], image: Tensor) -> Tensor:
+        """The variable of every pixel, ``n`` where none: int64 ``(b, height, width)`` on the image's device."""
+        variable_of_cell = torch.full((len(draws), self.grid, self.grid), self.n_variables)
+        for row, draw in enumerate(draws):
+            for variable, (cell_row, cell_column) in enumerate(draw.positions):
+                variable_of_cell[row, cell_row, cell_column] = variable
+        # Few numbers travel to the device; it spreads them over the pixels by itself.
+        height, width = image.shape[-2:]
+        rows = torch.arange(height, device=image.device) * self.grid // height
+        columns = torch.arange(width, device=image.device) * self.grid // width
+        return to_device(variable_of_cell, image.device)[:, rows[:, None], columns[None, :]]
 
     def provenance(self) -> dict[str, Any]:
         """See :meth:`Variables.provenance`."""
@@ -109,13 +122,3 @@ class GridPatches(Variables):
             )
             raise ValueError(msg)
         return target
-
-    def _regions(self, draws: Sequence[Draw], height: int, width: int) -> Tensor:
-        """The variable of every pixel, ``n`` where none: int64 ``(b, height, width)``."""
-        variable_of_cell = torch.full((len(draws), self.grid, self.grid), self.n_variables)
-        for row, draw in enumerate(draws):
-            for variable, (cell_row, cell_column) in enumerate(draw.positions):
-                variable_of_cell[row, cell_row, cell_column] = variable
-        rows = torch.arange(height) * self.grid // height
-        columns = torch.arange(width) * self.grid // width
-        return variable_of_cell[:, rows[:, None], columns[None, :]]

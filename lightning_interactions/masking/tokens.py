@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from lightning_interactions.masking.batches import repeat_rows
+from lightning_interactions.masking.batches import repeat_rows, to_device
 from lightning_interactions.masking.variables import Draw, Variables, mask_regions, sample_generators
 
 if TYPE_CHECKING:
@@ -110,7 +110,8 @@ class TokenWords(Variables):
         for row, draw in enumerate(draws):
             for variable, tokens in enumerate(draw.positions):
                 regions[row, list(tokens)] = variable
-        masked = mask_regions(ids, regions.to(ids.device), masks.to(ids.device), torch.tensor(self.baseline))
+        regions, masks = to_device(regions, ids.device), to_device(masks, ids.device)
+        masked = mask_regions(ids, regions, masks, torch.tensor(self.baseline))
         return {key: masked if key == "input_ids" else repeat_rows(value, len(masks)) for key, value in target.items()}
 
     def provenance(self) -> dict[str, Any]:

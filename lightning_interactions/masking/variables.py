@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from lightning_interactions.lattice import check_n_variables
-from lightning_interactions.masking.batches import batch_size, leaves
+from lightning_interactions.masking.batches import batch_size, leaves, to_device
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -132,15 +133,28 @@ def mask_regions(x: Tensor, regions: Tensor, masks: Tensor, baseline: Tensor) ->
         >>> mask_regions(x, regions, torch.tensor([[False, True]]), torch.tensor(0.0)).tolist()
         [[0.0, 2.0, 3.0]]
     """
-    always = torch.ones(len(masks), 1, dtype=torch.bool, device=masks.device)
-    present = torch.cat([masks, always], dim=1).T[regions]  # (b, *locations, m)
-    present = present.movedim(-1, 1)
-    if x.ndim == regions.ndim + 1:
-        present = present.unsqueeze(2)
-    baseline = baseline.to(dtype=x.dtype, device=x.device)
+    baseline = to_device(baseline.to(x.dtype), x.device)
     if baseline.ndim == x.ndim:
         baseline = baseline.unsqueeze(1)
-    return torch.where(present, x.unsqueeze(1), baseline).flatten(0, 1)
+    always = torch.ones(len(masks), 1, dtype=torch.bool, device=masks.device)
+    masks = torch.cat([masks, always], dim=1)
+    per_channel = x.ndim == regions.ndim + 1
+    if x.device.type == "cpu" and x.is_floating_point() and x.isfinite().all():
+        masked = _multiplied(x.unsqueeze(1), regions, masks, baseline, per_channel=per_channel)
+    else:
+        # Gathered mask by mask, so that locations lie side by side, as they do in what is masked.
+        present = masks[:, regions].transpose(0, 1)  # (b, m, *locations)
+        masked = torch.where(present.unsqueeze(2) if per_channel else present, x.unsqueeze(1), baseline)
+    return masked.flatten(0, 1)
+
+
+def _multiplied(x: Tensor, regions: Tensor, masks: Tensor, baseline: Tensor, *, per_channel: bool) -> Tensor:
+    """What ``torch.where`` gives for finite numbers, by products with 0 and 1: on a CPU several times faster."""
+    one_hot = functional.one_hot(regions.flatten(), masks.shape[1]).to(x.dtype)
+    present = (masks.to(x.dtype) @ one_hot.T).reshape(len(masks), *regions.shape).transpose(0, 1).contiguous()
+    present = present.unsqueeze(2) if per_channel else present
+    masked = x * present
+    return torch.addcmul(masked, baseline, 1 - present, out=masked) if baseline.any() else masked
 
 
 def sample_generators(inputs: Any, seed: int) -> Iterator[torch.Generator]:

@@ -101,8 +101,12 @@ def test_what_lies_before_the_layer_runs_once_a_sample(n_samples, n_variables, m
     model.head.register_forward_pre_hook(count("after"))
     values(model, images, classes, patches, patches.draw(images))
 
-    # One sample more, because the size of the map is measured first.
-    assert rows == {"before": n_samples + 1, "after": n_samples * 2**n_variables + 1}
+    # First two samples under three masks, as a whole; one of these alone; the same six split at the layer; one sample
+    # to make its table, and with it under three masks.
+    assert rows == {
+        "before": 6 + 1 + 2 + 1 + 1 + n_samples,
+        "after": 6 + 1 + 6 + 1 + 3 + n_samples * 2**n_variables,
+    }
 
 
 def test_only_the_drawn_cells_change(images, slow_mask):
@@ -135,7 +139,7 @@ def test_the_end_of_a_layer_name_is_enough(name, make_conv_net, images, classes)
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"layer": "head"}, r"\(B, C, H, W\).*shape \(1, 4\)"),
+        ({"layer": "head"}, r"\(B, C, H, W\).*shape \(2, 4\)"),
         ({"grid": 10}, "at most 9, because the output of layer 'features.4' is 9×11, got 10"),
         ({"baseline": (0.0, 1.0)}, "one for each of the 5 channels, got 2"),
         ({"layer": "features.44"}, "no module of the network.*'features.4'"),

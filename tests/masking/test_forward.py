@@ -55,6 +55,7 @@ SHORTCUTS = [
 ]
 
 
+@pytest.mark.filterwarnings("ignore:Something in the network bypasses")
 @pytest.mark.parametrize("shortcut", SHORTCUTS)
 def test_what_bypasses_the_layer_sees_no_mask(shortcut, images, classes, slow_mask, slow_log_odds):
     with torch.random.fork_rng():
@@ -76,17 +77,6 @@ def test_what_bypasses_the_layer_sees_no_mask(shortcut, images, classes, slow_ma
     for mask_batch_size in (1, 3, 7, 8, 16, 64, None):
         found = values(model, images, classes, patches, draws, mask_batch_size=mask_batch_size)
         torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
-
-
-def test_a_shortcut_costs_no_more_than_the_masked_inputs_themselves(images, classes):
-    model = Bypassed("sum").double()
-    patches = FeatureMapPatches("conv", grid=3, border=0, n_variables=3)
-    rows = []
-    model.stem.register_forward_pre_hook(lambda _module, arguments: rows.append(len(arguments[0])))
-    values(model, images, classes, patches, patches.draw(images), mask_batch_size=16)
-
-    # One to measure the map; two samples a chunk, tried once without repetition; then every masked input.
-    assert rows == [2, 16, 16, 8]
 
 
 @pytest.mark.parametrize(

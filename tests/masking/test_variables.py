@@ -110,3 +110,30 @@ def test_regions_are_masked_location_by_location():
                 kept = region == 2 or bool(mask[region])
                 expected = x[sample, :, location] if kept else baseline[0, :, 0]
                 assert torch.equal(masked[sample * 3 + number, :, location], expected)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16, torch.int64], ids=str)
+@pytest.mark.parametrize(
+    "baseline",
+    [torch.tensor(0.0), torch.tensor(-3.0), torch.tensor([[1.0], [5.0]])],
+    ids=["zero", "number", "per channel"],
+)
+@pytest.mark.parametrize("bad", [None, float("nan"), float("inf")])
+def test_a_masked_location_is_exactly_the_baseline_whatever_was_there(dtype, baseline, bad):
+    generator = torch.Generator().manual_seed(0)
+    x = (10 * torch.randn(2, 2, 5, generator=generator)).to(dtype)
+    if bad is not None and dtype.is_floating_point:
+        x[0, 0, 1] = x[1, 1, 4] = bad
+    regions = torch.randint(0, 4, (2, 5), generator=generator)
+    masks = torch.rand(7, 3, generator=generator) > 0.5
+    found = mask_regions(x, regions, masks, baseline.expand(2, 2, 1) if baseline.ndim else baseline)
+
+    assert found.dtype == dtype
+    for row, image in enumerate(found.unflatten(0, (2, 7))):
+        for mask, masked in zip(masks.tolist(), image, strict=True):
+            present = [*mask, True]
+            for channel in range(2):
+                value = baseline.reshape(-1)[channel % baseline.numel()].to(dtype)
+                for where in range(5):
+                    expected = x[row, channel, where] if present[regions[row, where]] else value
+                    torch.testing.assert_close(masked[channel, where], expected, rtol=0, atol=0, equal_nan=True)
