@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from rich.console import Console
 
+from experiments.checkpoints import MeasuredCheckpoints
 from experiments.classifier import Classifier
+from experiments.record import RunRecord
+from experiments.schedule import ScheduledMonitor
+from experiments.similarity import SimilarityMonitor
 from experiments.summary import print_summary
-from lightning_interactions import InteractionMonitor
 
 __all__ = ["ExperimentCLI", "main"]
 
@@ -19,18 +23,59 @@ class ExperimentCLI(LightningCLI):
     """Lightning's command line with the monitor's options under ``monitor`` and ``n`` for the number of variables."""
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Add ``--n`` and ``--monitor.*``."""
+        """Add ``--n``, ``--size``, ``--monitor.*``, ``--similarity.*`` and ``--checkpoints.*``."""
         parser.add_argument("--n", type=int, default=10, help="input variables of a sample; each costs a factor of 2")
-        parser.add_lightning_class_args(InteractionMonitor, "monitor")
+        parser.add_argument(
+            "--size",
+            type=str | None,
+            default=None,
+            help="the run lies in <logger's folder>/<size>-seed<seed>; without a size in version_0, version_1, …",
+        )
+        parser.add_lightning_class_args(ScheduledMonitor, "monitor")
+        parser.add_lightning_class_args(SimilarityMonitor, "similarity")
+        parser.add_lightning_class_args(MeasuredCheckpoints, "checkpoints")
         parser.link_arguments("n", "monitor.variables.init_args.n_variables")
+
+    def before_instantiate_classes(self) -> None:
+        """Name the run's folder, and write the run's seed where the data have none of their own."""
+        config = self.config[self.subcommand] if self.subcommand else self.config
+        seed = config.seed_everything
+        if "seed" in config.data.init_args and config.data.init_args.seed is None:
+            config.data.init_args.seed = seed
+        if config.size is None or not hasattr(config.trainer.logger, "init_args"):
+            return
+        logger = config.trainer.logger.init_args
+        if logger.version is None:
+            logger.version = f"{config.size}-seed{seed}"
+        resumed = getattr(config, "ckpt_path", None) is not None
+        self.save_config_kwargs |= {"overwrite": resumed}
+        folder = Path(logger.save_dir, str(logger.name), str(logger.version))
+        if self.subcommand == "fit" and not resumed and (folder / "config.yaml").exists():
+            msg = (
+                f"The run's folder '{folder}' is not empty. HINT: go on with `--ckpt_path last`, remove the folder, or"
+                f" choose another by `--size`."
+            )
+            raise FileExistsError(msg)
 
     def after_fit(self) -> None:
         """Say what happened, where it lies, and how to look at it."""
-        monitor: InteractionMonitor = self.config_init[self.subcommand].monitor
+        monitor: ScheduledMonitor = self.config_init[self.subcommand].monitor
         if self.trainer.is_global_zero and monitor.folder is not None and len(monitor.history):
             print_summary(monitor.history, Path(monitor.folder), monitor.phase_detector.phase_message, Console())
 
 
-def main(arguments: list[str] | None = None) -> ExperimentCLI:
-    """Run the command line."""
-    return ExperimentCLI(Classifier, LightningDataModule, subclass_mode_data=True, args=arguments)
+def main(arguments: Any = None, *, run: bool = True) -> ExperimentCLI:
+    """Run the command line.
+
+    Args:
+        arguments: a list of texts as typed, or a whole configuration; the process's own when ``None``.
+        run: run the subcommand; otherwise only make the network, the data and the Trainer of a configuration.
+    """
+    return ExperimentCLI(
+        Classifier,
+        LightningDataModule,
+        subclass_mode_data=True,
+        trainer_defaults={"callbacks": RunRecord()},
+        args=arguments,
+        run=run,
+    )

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from lightning_interactions.callback.history import History
+    from lightning_interactions.history import History
 
 __all__ = ["bar_row", "print_summary", "time_points"]
 

@@ -14,7 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import STORE_EVERYTH
 
 from experiments.cli import main
 from lightning_interactions import FeatureMapPatches, InteractionMonitor, Interactions
-from lightning_interactions.callback.history import History
+from lightning_interactions.history import History
 
 ROOT = Path(__file__).parents[2]
 CONFIG = ROOT / "configs" / "quickstart.yaml"
@@ -85,6 +85,7 @@ def test_a_run_leaves_history_interactions_events_and_a_picture(short_runs):
         "epoch=0001.npz",
         "epoch=0002.npz",
         "history.json",
+        "samples.json",
         "strength_over_training.png",
     }
     assert (folder / "strength_over_training.png").read_bytes().startswith(b"\x89PNG")

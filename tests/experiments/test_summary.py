@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from experiments.summary import bar_row, print_summary, time_points
-from lightning_interactions.callback.history import History
+from lightning_interactions.history import History
 
 
 @pytest.mark.parametrize(

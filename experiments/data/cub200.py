@@ -1,0 +1,127 @@
+"""CUB-200-2011: 11,788 photographs of birds of 200 species."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from experiments.data.classification import ClassificationData
+from experiments.data.dataset import Split
+from experiments.data.files import missing, wrong
+from experiments.data.images import ImageFiles
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+__all__ = ["Cub200"]
+
+_HINT = (
+    "get CUB_200_2011.tgz from https://www.vision.caltech.edu/datasets/cub_200_2011/ and unpack it, or give the folder"
+    " that holds CUB_200_2011 by --data.init_args.root."
+)
+
+
+class Cub200(ClassificationData):
+    """CUB-200-2011 from ``<root>/CUB_200_2011``, cropped to the birds' boxes and resized (Appendix I.1).
+
+    The owners' split into training and test images is kept. Classes without a folder of images are left out, so a part
+    of the data set will do; the others are numbered from 0 in their own order. Images are ``(3, image_size,
+    image_size)`` with values 0 … 1.
+
+    Args:
+        root: folder under which the data lie.
+        image_size: height and width in pixels.
+        n_classes: only the first so many classes that are there; all when ``None``.
+        in_memory: decode the images once; otherwise at every use.
+        n_train: training images, drawn at random; all when ``None``.
+        n_test: test images, drawn at random; all when ``None``.
+        label_noise: share of the training labels that are reset at random.
+        batch_size: training images in a batch.
+        seed: decides the subsets and the label noise; the run's own seed when ``None``.
+        num_workers: processes that prepare images.
+    """
+
+    def __init__(
+        self,
+        root: str = "data",
+        *,
+        image_size: int = 224,
+        n_classes: int | None = None,
+        in_memory: bool = True,
+        n_train: int | None = None,
+        n_test: int | None = None,
+        label_noise: float = 0.0,
+        batch_size: int = 128,
+        seed: int | None = None,
+        num_workers: int = 0,
+    ) -> None:
+        super().__init__(
+            root,
+            n_train=n_train,
+            n_test=n_test,
+            label_noise=label_noise,
+            batch_size=batch_size,
+            seed=seed,
+            num_workers=num_workers,
+        )
+        self.image_size = image_size
+        self.n_classes = n_classes
+        self.in_memory = in_memory
+
+    def read(self) -> tuple[Split, Split]:
+        """See :meth:`ClassificationData.read`."""
+        folder = self.root / "CUB_200_2011"
+        if not folder.exists():
+            raise missing(folder, "CUB-200-2011", _HINT)
+        paths = _table(folder / "images.txt", str)
+        labels = _table(folder / "image_class_labels.txt", int, like=paths)
+        is_train = _table(folder / "train_test_split.txt", int, like=paths)
+        boxes = _table(folder / "bounding_boxes.txt", _box, like=paths)
+        present = sorted({labels[key] for key in paths if (folder / "images" / paths[key]).parent.is_dir()})
+        if not present:
+            raise missing(folder / "images" / next(iter(paths.values())), "CUB-200-2011", _HINT)
+        number = {label: position for position, label in enumerate(present[: self.n_classes])}
+        chosen = [key for key in paths if labels[key] in number]
+        train, test = (
+            Split(
+                ImageFiles(
+                    [folder / "images" / paths[key] for key in keys],
+                    self.image_size,
+                    boxes=[boxes[key] for key in keys],
+                    in_memory=self.in_memory,
+                ),
+                torch.tensor([number[labels[key]] for key in keys]),
+            )
+            for keys in ([key for key in chosen if is_train[key] == wanted] for wanted in (1, 0))
+        )
+        return train, test
+
+    def prepare(self, raw: Any) -> Tensor:
+        """An image as numbers 0 … 1."""
+        return raw / 255.0
+
+
+def _table(path: Path, read: Callable[[str], Any], like: dict[int, Any] | None = None) -> dict[int, Any]:
+    """One of the owners' tables: in each line an image's number and what is said of it."""
+    if not path.exists():
+        raise missing(path, "CUB-200-2011", _HINT)
+    number, line = 0, ""
+    found = {}
+    try:
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):  # noqa: B007
+            key, value = line.split(maxsplit=1)
+            found[int(key)] = read(value)
+    except ValueError as error:
+        raise wrong(path, "an image's number and its entry in every line", f"{line!r} in line {number}") from error
+    if not found or (like is not None and found.keys() != like.keys()):
+        expected = "entries" if like is None else f"an entry for each of the {len(like)} images of images.txt"
+        raise wrong(path, expected, f"{len(found)} entries")
+    return found
+
+
+def _box(text: str) -> tuple[float, float, float, float]:
+    left, top, width, height = (float(part) for part in text.split())
+    return left, top, left + width, top + height

@@ -1,0 +1,98 @@
+"""SST-2: sentences from film reviews, positive or negative."""
+
+from __future__ import annotations
+
+import csv
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from transformers import AutoTokenizer
+
+from experiments.data.classification import ClassificationData
+from experiments.data.dataset import Split
+from experiments.data.files import missing, wrong
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["Sst2"]
+
+_HINT = (
+    "get SST-2 (SST-2.zip) from https://gluebenchmark.com/tasks and put its train.tsv and dev.tsv there, or give the"
+    " folder that holds them by --data.init_args.root."
+)
+_CLASSES = ("0", "1")
+
+
+class Sst2(ClassificationData):
+    """SST-2 from ``<root>/train.tsv`` and ``dev.tsv``, in GLUE's layout: a head, then a sentence, a tab and 0 or 1.
+
+    The development set is the test set; the labels of GLUE's test set are not public. A batch holds what the tokenizer
+    returns, padded to its longest sentence.
+
+    Args:
+        root: folder of the two files.
+        tokenizer: folder or hub name of a Hugging Face tokenizer.
+        max_length: longest sentence in tokens; what is longer is cut.
+        n_train: training sentences, drawn at random; all when ``None``.
+        n_test: test sentences, drawn at random; all when ``None``.
+        label_noise: share of the training labels that are reset at random.
+        batch_size: training sentences in a batch.
+        seed: decides the subsets and the label noise; the run's own seed when ``None``.
+        num_workers: processes that prepare sentences.
+    """
+
+    def __init__(
+        self,
+        root: str = "data/sst2",
+        tokenizer: str = "data/models/minilm-l6",
+        *,
+        max_length: int = 128,
+        n_train: int | None = None,
+        n_test: int | None = None,
+        label_noise: float = 0.0,
+        batch_size: int = 32,
+        seed: int | None = None,
+        num_workers: int = 0,
+    ) -> None:
+        super().__init__(
+            root,
+            n_train=n_train,
+            n_test=n_test,
+            label_noise=label_noise,
+            batch_size=batch_size,
+            seed=seed,
+            num_workers=num_workers,
+        )
+        self.tokenizer = AutoTokenizer.from_pretrained(tokenizer)
+        self.max_length = max_length
+
+    def read(self) -> tuple[Split, Split]:
+        """See :meth:`ClassificationData.read`."""
+        return _read_sentences(self.root / "train.tsv"), _read_sentences(self.root / "dev.tsv")
+
+    def prepare(self, raw: Any) -> Any:
+        """A sentence as token ids."""
+        return self.tokenizer(raw, truncation=True, max_length=self.max_length)
+
+    def collate(self, rows: list[tuple[Any, Tensor]]) -> Any:
+        """Sentences padded to the longest, and their classes."""
+        padded = self.tokenizer.pad([row[0] for row in rows], return_tensors="pt")
+        return dict(padded), torch.stack([row[1] for row in rows])
+
+
+def _read_sentences(path: Path) -> Split:
+    if not path.exists():
+        raise missing(path, "SST-2", _HINT)
+    with path.open(encoding="utf-8", newline="") as file:
+        lines = list(csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
+    head, rows = (lines[0], lines[1:]) if lines else ([], [])
+    if head != ["sentence", "label"]:
+        raise wrong(path, "the columns 'sentence' and 'label'", f"{head}")
+    for number, row in enumerate(rows, start=2):
+        if len(row) != len(head) or row[1] not in _CLASSES:
+            raise wrong(path, f"a sentence and {' or '.join(_CLASSES)} in every line", f"{row} in line {number}")
+    if not rows:
+        raise wrong(path, "sentences", "none")
+    return Split([row[0] for row in rows], torch.tensor([int(row[1]) for row in rows]))

@@ -1,0 +1,132 @@
+"""Tiny-ImageNet: photographs of 64 × 64 pixels in 200 classes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from experiments.data.classification import ClassificationData
+from experiments.data.dataset import Split
+from experiments.data.files import missing, wrong
+from experiments.data.images import ImageFiles
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+__all__ = ["TinyImageNet", "equal_intervals"]
+
+_HINT = (
+    "get tiny-imagenet-200.zip from http://cs231n.stanford.edu/tiny-imagenet-200.zip and unpack it, or give the folder"
+    " that holds tiny-imagenet-200 by --data.init_args.root."
+)
+
+
+class TinyImageNet(ClassificationData):
+    """Tiny-ImageNet from ``<root>/tiny-imagenet-200``, some classes at equal intervals, resized (Appendix I.1).
+
+    The owners' validation images are the test images; those that they call test images have no public labels. Images
+    are ``(3, image_size, image_size)`` with values 0 … 1.
+
+    Args:
+        root: folder under which the data lie.
+        image_size: height and width in pixels; the originals have 64.
+        n_classes: so many classes at equal intervals; see :func:`equal_intervals`. All when ``None``.
+        in_memory: decode the images once; otherwise at every use.
+        n_train: training images, drawn at random; all when ``None``.
+        n_test: test images, drawn at random; all when ``None``.
+        label_noise: share of the training labels that are reset at random.
+        batch_size: training images in a batch.
+        seed: decides the subsets and the label noise; the run's own seed when ``None``.
+        num_workers: processes that prepare images.
+    """
+
+    def __init__(
+        self,
+        root: str = "data",
+        *,
+        image_size: int = 224,
+        n_classes: int | None = 50,
+        in_memory: bool = True,
+        n_train: int | None = None,
+        n_test: int | None = None,
+        label_noise: float = 0.0,
+        batch_size: int = 128,
+        seed: int | None = None,
+        num_workers: int = 0,
+    ) -> None:
+        super().__init__(
+            root,
+            n_train=n_train,
+            n_test=n_test,
+            label_noise=label_noise,
+            batch_size=batch_size,
+            seed=seed,
+            num_workers=num_workers,
+        )
+        self.image_size = image_size
+        self.n_classes = n_classes
+        self.in_memory = in_memory
+
+    def read(self) -> tuple[Split, Split]:
+        """See :meth:`ClassificationData.read`."""
+        folder = self.root / "tiny-imagenet-200"
+        if not folder.exists():
+            raise missing(folder, "Tiny-ImageNet", _HINT)
+        names = sorted(_lines(folder / "wnids.txt"))
+        chosen = names if self.n_classes is None else equal_intervals(names, self.n_classes)
+        number = {name: label for label, name in enumerate(chosen)}
+        train = [(path, number[name]) for name in chosen for path in _images(folder / "train" / name / "images")]
+        test = []
+        annotations = folder / "val" / "val_annotations.txt"
+        for line, text in enumerate(_lines(annotations), start=1):
+            entries = text.split("\t")
+            if len(entries) < 2:  # noqa: PLR2004
+                raise wrong(annotations, "a file and its class in every line", f"{text!r} in line {line}")
+            if entries[1] in number:
+                test.append((folder / "val" / "images" / entries[0], number[entries[1]]))
+        if not test:
+            raise wrong(annotations, "images of the classes of wnids.txt", "none")
+        return self._split(train), self._split(test)
+
+    def prepare(self, raw: Any) -> Tensor:
+        """An image as numbers 0 … 1."""
+        return raw / 255.0
+
+    def _split(self, labelled: list[tuple[Path, int]]) -> Split:
+        files = ImageFiles([path for path, _ in labelled], self.image_size, in_memory=self.in_memory)
+        return Split(files, torch.tensor([label for _, label in labelled]))
+
+
+def equal_intervals(names: list[str], count: int) -> list[str]:
+    """The last of every ``len(names) / count`` names: of 200 classes 50 are the 4th, the 8th … the 200th, as published.
+
+    Args:
+        names: all classes, in alphabetical order.
+        count: how many to take.
+
+    Raises:
+        ValueError: if there are not so many.
+
+    Example:
+        >>> equal_intervals(["a", "b", "c", "d", "e", "f"], 3)
+        ['b', 'd', 'f']
+    """
+    if not 1 <= count <= len(names):
+        msg = f"`n_classes` must lie in 1 … {len(names)}, the number of classes there are, got {count}."
+        raise ValueError(msg)
+    return [names[(position + 1) * len(names) // count - 1] for position in range(count)]
+
+
+def _lines(path: Path) -> list[str]:
+    if not path.exists():
+        raise missing(path, "Tiny-ImageNet", _HINT)
+    return [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+
+
+def _images(folder: Path) -> list[Path]:
+    found = sorted(folder.glob("*.JPEG"))
+    if not found:
+        raise missing(folder / "*.JPEG", "Tiny-ImageNet", _HINT)
+    return found

@@ -1,0 +1,123 @@
+"""A finished run in one small JSON file, with everything that must be known to repeat or to doubt it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from experiments.figures.catalogue import FIGURES, make_figure, without_nan
+from experiments.figures.table import numbers as table_numbers
+from lightning_interactions.files import write_whole
+
+if TYPE_CHECKING:
+    from experiments.figures.run_folder import RunFolder
+
+__all__ = ["RESULTS", "collect", "load_results", "result_name"]
+
+RESULTS = Path("experiments") / "results"
+"""Where the results that are kept lie."""
+
+_KEPT = (
+    "epoch",
+    "global_step",
+    "train_loss",
+    "held_out_loss",
+    "loss_gap",
+    "phase",
+    "onset_epoch",
+    "positive",
+    "negative",
+    "normalized_positive",
+    "normalized_negative",
+    "mean_order",
+    "high_order_share",
+    "salient_count",
+    "matching_error",
+    "noise_bound",
+    "solver_gap",
+    "n_samples",
+    "seconds",
+)
+
+
+def collect(run: RunFolder, results: Path = RESULTS) -> Path:
+    """Make every figure whose measurements exist, and write the run's result beside those of the other runs.
+
+    Args:
+        run: a finished run.
+        results: the folder of results.
+
+    Returns:
+        the JSON file; the pictures lie beside it under the same name.
+    """
+    seed, size = int(run.config["seed_everything"]), str(run.config["size"])
+    name = result_name(run.name, size, seed)
+    figures: dict[str, Any] = {"table": table_numbers(run)}
+    for number in _possible(run):
+        numbers, picture = make_figure(number, run)
+        figures[str(number)] = json.loads(numbers.read_text())
+        results.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(picture, results / f"{name}_figure_{number}.png")
+    record = json.loads((run.path / "run.json").read_text())
+    content = {
+        "run": run.name,
+        "size": size,
+        "seed": seed,
+        "command": f"python -m experiments reproduce --size {size} --only {run.name}",
+        "minutes": _minutes(run, record),
+        **{key: record.get(key) for key in ("metrics", "epochs", "machine", "versions", "python", "date", "commit")},
+        "config": _portable(run.config),
+        "history": [{key: row.get(key) for key in _KEPT} for row in run.history],
+        "figures": figures,
+    }
+    path = results / f"{name}.json"
+    with write_whole(path) as file:
+        file.write(json.dumps(without_nan(content), separators=(",", ":"), allow_nan=False).encode())
+    return path
+
+
+def result_name(run: str, size: str, seed: int) -> str:
+    """The stem of a result's files.
+
+    Example:
+        >>> result_name("lenet_mnist", "small", 0)
+        'lenet_mnist_small_seed0'
+    """
+    return f"{run}_{size}_seed{seed}"
+
+
+def load_results(folder: Path = RESULTS) -> list[dict[str, Any]]:
+    """All results of a folder, ordered by run, size and seed."""
+    found = [json.loads(path.read_text()) for path in sorted(folder.glob("*_seed*.json"))]
+    return sorted(found, key=lambda result: (result["run"], result["size"], result["seed"]))
+
+
+def _possible(run: RunFolder) -> list[int]:
+    """The figures whose measurements exist; 9 is the same as 5."""
+    present = {
+        "": True,
+        "inject": (run.injected() / "index.json").exists(),
+        "similarity": bool(run.similarity_epochs()),
+    }
+    return [number for number, recipe in FIGURES.items() if number != 9 and present[recipe.needs]]  # noqa: PLR2004
+
+
+def _minutes(run: RunFolder, record: dict[str, Any]) -> dict[str, float]:
+    """Minutes of the training, the part of it that the monitor took, and what came after."""
+    found = {"training": record.get("seconds", 0.0) / 60}
+    found["measuring in it"] = sum(row["seconds"] for row in run.history) / 60
+    index = run.injected() / "index.json"
+    if index.exists():
+        found["injecting"] = json.loads(index.read_text())["seconds"] / 60
+    return found
+
+
+def _portable(config: Any) -> Any:
+    """A configuration without the absolute paths of one machine."""
+    if isinstance(config, dict):
+        return {key: _portable(value) for key, value in config.items()}
+    if isinstance(config, list):
+        return [_portable(value) for value in config]
+    return Path(config).name if isinstance(config, str) and Path(config).is_absolute() else config

@@ -1,0 +1,89 @@
+"""The page of questions: written from stored answers alone, and what counts as an early sign."""
+
+import json
+import math
+
+import pytest
+
+from experiments.questions import QUESTIONS, early_signs, write_page
+
+
+def point(epoch, share):
+    return {
+        "epoch": epoch,
+        "positive": [0.5, 0.4, 0.1],
+        "negative": [0.5, None, 0.1],
+        "mean_order": 1.6,
+        "l1": 3.0,
+        "solver_gap": 1e-7,
+        "spindle_share": share,
+        "spindle_share_interval": [0.0, 0.9],
+    }
+
+
+def answer(setting, **more):
+    return {"setting": setting, "points": [point(epoch, epoch / 10) for epoch in (0, 2, 8)]} | more
+
+
+@pytest.fixture
+def answers(tmp_path):
+    path = tmp_path / "questions.json"
+    curves = {"epochs": [0, 2, 8], "mean_order": [3.0, 2.0, 2.5], "loss_gap": [0.0, None, 0.5]}
+    content = {
+        "run": "lenet_mnist",
+        "size": "small",
+        "seed": 0,
+        "epochs": [0, 2, 8],
+        "n_samples": 20,
+        "machine": "a machine",
+        "date": "2026-01-01T00:00:00",
+        "answers": {
+            "solver": [answer("interior_point"), answer("sgd")],
+            "weight_decay": [answer("weight decay 0", **curves)],
+        },
+    }
+    path.write_text(json.dumps(content))
+    return path
+
+
+def result(losses, orders, shares, onset=6, reference=2):
+    epochs = [0, 2, 4, 6]
+    history = [
+        {"epoch": epoch, "held_out_loss": loss, "mean_order": order, "onset_epoch": onset}
+        for epoch, loss, order in zip(epochs, losses, orders, strict=True)
+    ]
+    over = {"epochs": epochs, "spindle_share": shares, "reference_epoch": reference}
+    return {"run": "a", "size": "small", "seed": 0, "history": history, "figures": {"5": over}}
+
+
+def test_the_page_shows_the_answers_that_there_are(answers, tmp_path):
+    page = write_page(answers, tmp_path / "docs" / "questions.md")
+    text = page.read_text()
+
+    assert QUESTIONS["solver"] in text
+    assert QUESTIONS["grid"] not in text
+    assert "| sgd | 1.60 → 1.60 → 1.60 | 0.00 (0.00 … 0.90), 0.80 (0.00 … 0.90) | 3.00 | 1.0e-07 |" in text
+    for line in text.splitlines():
+        if line.startswith("!["):
+            assert (page.parent / line.split("(")[1].rstrip(")")).read_bytes().startswith(b"\x89PNG")
+
+
+def test_signs_are_the_first_epochs_at_which_they_are_seen():
+    (found,) = early_signs([result([2.0, 1.0, 1.04, 1.2], [3.0, 2.0, 2.3, 3.0], [0.9, 0.0, 0.05, 0.3])])
+
+    assert found["held-out loss rises"] == 6
+    assert found["loss gap (onset)"] == 6
+    assert found["mean order rises"] == 4
+    assert found["spindle share returns"] == 6
+
+
+def test_a_sign_that_is_never_seen_is_not_a_number():
+    (found,) = early_signs([result([2.0, 1.0, 0.9, 0.8], [3.0, 2.0, 2.0, 2.0], [0.9, 0.0, 0.0, 0.0])])
+
+    assert math.isnan(found["held-out loss rises"])
+    assert math.isnan(found["mean order rises"])
+    assert math.isnan(found["spindle share returns"])
+
+
+def test_a_run_without_overfitting_has_no_signs():
+    assert early_signs([result([2.0, 1.0, 0.9, 0.8], [3.0] * 4, [0.9] * 4, onset=None)]) == []

@@ -1,0 +1,191 @@
+"""What a run leaves, and how it goes on: checkpoints, records, measurements of training and test samples."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from experiments.checkpoints import checkpoint_path
+from experiments.cli import main
+from experiments.similarity import SharedPositions
+from lightning_interactions import FeatureMapPatches, Interactions
+from lightning_interactions.history import History
+
+ROOT = Path(__file__).parents[2]
+EPOCHS = [0, 1, 3]
+
+
+def fit(home, *options):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(home)
+        patch.setattr(sys, "argv", ["experiments"])
+        return main(
+            [
+                "fit",
+                f"--config={ROOT / 'configs' / 'lenet_mnist.yaml'}",
+                f"--config={ROOT / 'configs' / 'small' / 'lenet_mnist.yaml'}",
+                "--n=3",
+                "--data.init_args.n_train=100",
+                "--data.init_args.n_test=60",
+                f"--monitor.at_epochs={EPOCHS}",
+                "--monitor.n_samples=4",
+                "--monitor.n_loss_samples=20",
+                "--similarity.at_epochs=[3]",
+                "--similarity.n_classes=2",
+                "--similarity.samples_per_class=3",
+                "--trainer.enable_progress_bar=false",
+                "--trainer.enable_model_summary=false",
+                "--trainer.max_epochs=3",
+                *options,
+            ]
+        )
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory, write_mnist):
+    home = tmp_path_factory.mktemp("home")
+    write_mnist(home / "data", n_train=300, n_test=100)
+    return home
+
+
+@pytest.fixture(scope="module")
+def whole(home):
+    """A run of three epochs."""
+    cli = fit(home)
+    return cli, home / "runs" / "lenet_mnist" / "small-seed0"
+
+
+def weights_at(folder, epoch):
+    return torch.load(checkpoint_path(folder, epoch), weights_only=True)["state_dict"]
+
+
+def same(one, other):
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_weights_are_kept_at_every_measured_epoch(whole):
+    cli, folder = whole
+
+    assert sorted(file.name for file in (folder / "checkpoints").iterdir()) == [
+        *(f"epoch={epoch:04d}.ckpt" for epoch in EPOCHS),
+        "last.ckpt",
+    ]
+    assert [file.name for file in sorted((folder / "interactions").glob("*.npz"))] == [
+        f"epoch={epoch:04d}.npz" for epoch in EPOCHS
+    ]
+    assert same(weights_at(folder, 3), cli.model.state_dict())
+    assert not same(weights_at(folder, 0), weights_at(folder, 1))
+    assert "optimizer_states" not in torch.load(checkpoint_path(folder, 3), weights_only=True)
+
+
+def test_a_run_that_was_interrupted_goes_on_as_if_it_had_not_been(whole, tmp_path_factory, write_mnist):
+    _, folder = whole
+    home = tmp_path_factory.mktemp("interrupted")
+    write_mnist(home / "data", n_train=300, n_test=100)
+    fit(home, "--trainer.max_epochs=2")
+    resumed = home / "runs" / "lenet_mnist" / "small-seed0"
+    assert not checkpoint_path(resumed, 3).exists()
+    fit(home, "--ckpt_path=last")
+
+    histories = [History.load(run / "interactions" / "history.json") for run in (folder, resumed)]
+    assert histories[1].epochs == EPOCHS
+    assert [record["global_step"] for record in histories[1]] == [record["global_step"] for record in histories[0]]
+    assert same(weights_at(folder, 1), weights_at(resumed, 1))
+    for part in ("train", "test"):
+        assert (resumed / "interactions" / part / "epoch=0003.npz").exists()
+    # The order of batches after a resume is another one, so the last weights are near, not equal.
+    assert json.loads((resumed / "run.json").read_text())["epochs"] == 3
+
+
+def test_a_resume_without_a_checkpoint_starts_anew(tmp_path_factory, write_mnist):
+    home = tmp_path_factory.mktemp("nothing yet")
+    write_mnist(home / "data", n_train=300, n_test=100)
+    cli = fit(home, "--ckpt_path=last", "--trainer.max_epochs=1")
+
+    assert cli.trainer.current_epoch == 1
+
+
+@pytest.mark.usefixtures("whole")
+def test_a_finished_run_is_not_overwritten_by_mistake(home):
+    with pytest.raises(FileExistsError, match=r"'runs/lenet_mnist/small-seed0' is not empty. HINT: .*--ckpt_path last"):
+        fit(home)
+
+
+def test_the_seed_names_the_folder_and_decides_the_data(whole, home):
+    cli, folder = whole
+    other = fit(home, "--seed_everything=1", "--trainer.max_epochs=1")
+
+    records = [json.loads((run / "data.json").read_text()) for run in (folder, folder.parent / "small-seed1")]
+    assert [record["seed"] for record in records] == [0, 1]
+    assert records[0]["train_rows"] != records[1]["train_rows"]
+    assert records[0]["reset_indices"] != records[1]["reset_indices"]
+    assert (cli.datamodule.seed, other.datamodule.seed) == (0, 1)
+
+
+def test_a_seed_of_the_data_wins(home):
+    cli = fit(home, "--seed_everything=2", "--data.init_args.seed=7", "--trainer.max_epochs=1")
+
+    assert cli.datamodule.seed == 7
+
+
+def test_what_was_trained_on_is_written_down(whole):
+    cli, folder = whole
+    record = json.loads((folder / "data.json").read_text())
+
+    assert record["reset_indices"] == cli.datamodule.reset_indices
+    assert len(record["reset_indices"]) == 5  # five per cent of 100
+    assert record["train_rows"] == cli.datamodule.train.rows
+    assert len(set(record["train_rows"])) == 100
+    assert len(set(record["test_rows"])) == 60
+    assert record["similarity"] == {"train": [0, 0, 0, 1, 1, 1], "test": [0, 0, 0, 1, 1, 1]}
+
+
+def test_the_surroundings_are_written_down(whole):
+    _, folder = whole
+    record = json.loads((folder / "run.json").read_text())
+
+    assert record["finished"] is True
+    assert record["epochs"] == 3
+    assert record["seconds"] > 0
+    assert record["versions"]["torch"] == torch.__version__.split("+")[0]
+    assert {"commit", "date", "machine", "python", "command"} <= set(record)
+    assert record["metrics"]["train/loss"] > 0
+
+
+def test_training_and_test_samples_are_measured_at_the_same_positions(whole):
+    cli, folder = whole
+    found = {part: Interactions.load(folder / "interactions" / part / "epoch=0003.npz") for part in ("train", "test")}
+    positions = [tuple(map(tuple, draw["positions"])) for part in found.values() for draw in part.provenance["draws"]]
+
+    assert [len(part) for part in found.values()] == [6, 6]
+    assert len(set(positions)) == 1
+    assert len(set(positions[0])) == 3
+    assert not torch.equal(found["train"].values, found["test"].values)
+    assert found["train"].provenance["variables"]["positions"] == "the same in every sample"
+    # What is stored is the network's output on images of these classes.
+    data, similarity = cli.datamodule, cli.config_init["fit"].similarity
+    inputs, targets = similarity.monitors[0].samples
+    with torch.no_grad():
+        logits = cli.model.eval()(inputs).double()
+    rows = torch.arange(6)
+    others = logits.masked_fill(torch.nn.functional.one_hot(targets, 10).bool(), -torch.inf).logsumexp(dim=1)
+    torch.testing.assert_close(found["train"].values[:, -1], logits[rows, targets] - others, rtol=1e-4, atol=1e-5)
+    assert not set(data.reset_indices) & {
+        row for row, (image, _) in enumerate(data.train) if any(torch.equal(image, other) for other in inputs)
+    }
+
+
+def test_shared_positions_mask_as_the_patches_do():
+    patches = FeatureMapPatches("features.1", grid=4, border=0, n_variables=3, seed=5)
+    shared = SharedPositions(patches)
+    images = torch.rand(2, 3, 8, 8)
+    draws = shared.draw(images)
+    masks = torch.tensor([[True, False, True], [False, False, False]])
+
+    assert draws[0] == draws[1]
+    assert shared.draw(torch.rand(1, 1, 4, 4))[0] == draws[0]  # whatever the content
+    assert shared.draw(images, seed=6)[0] != draws[0]
+    assert (shared.layer, shared.n_variables) == ("features.1", 3)
+    assert torch.equal(shared.mask(images, draws, masks), patches.mask(images, draws, masks))

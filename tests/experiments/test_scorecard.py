@@ -1,0 +1,254 @@
+"""The claims' verdicts on hand-made numbers, and the page that is written from results alone."""
+
+import json
+import math
+import shutil
+
+import pytest
+from matplotlib.figure import Figure
+
+from experiments.claims import CLAIMS, Judgement, combine, is_middle
+from experiments.results import collect, load_results
+from experiments.scorecard import scorecard_text, spread, write_scorecard
+
+JUDGES = {claim.label: claim.judge for claim in CLAIMS}
+
+
+def point(peak, mean_order):
+    return {"peak_order": peak, "mean_order": mean_order}
+
+
+@pytest.mark.parametrize(
+    ("points", "verdict"),
+    [
+        ([point(4, 4.0), point(2, 2.0)], "holds"),
+        ([point(2, 2.4), point(1, 2.0)], "partly"),  # falls, but did not start in the middle
+        ([point(4, 4.0), point(4, 3.9)], "does not"),
+        ([point(4, 2.1), point(2, 2.0)], "does not"),  # a low peak that training did not make
+    ],
+)
+def test_claim_1(points, verdict):
+    assert JUDGES["1"]({"n_variables": 8, "points": points}).verdict == verdict
+
+
+def emerged(peak, spindle, decay, onset=4.0):
+    step = {"peak_order": peak, "spindle": {"r_squared": spindle}, "decay": {"r_squared": decay}}
+    return {"n_variables": 8, "onset_epoch": onset, "emerged": [step]}
+
+
+@pytest.mark.parametrize(
+    ("numbers", "verdict"),
+    [
+        (emerged(4, 0.9, 0.5), "holds"),
+        (emerged(2, 0.9, 0.5), "partly"),
+        (emerged(4, 0.5, 0.6), "partly"),
+        (emerged(2, 0.9, 0.95), "does not"),
+        (emerged(4, 0.9, 0.5, onset=None), "not tested"),
+        ({"n_variables": 8, "onset_epoch": 4.0, "emerged": []}, "not tested"),
+    ],
+)
+def test_claim_2(numbers, verdict):
+    assert JUDGES["2"](numbers).verdict == verdict
+
+
+def injected(**kinds):
+    steps = {
+        kind: {
+            "steps": [{"spindle": {"r_squared": fit}, "peak_order": peak}] * 3,
+            "spearman_total": grows,
+        }
+        for kind, (fit, peak, grows) in kinds.items()
+    }
+    return {"n_variables": 8, "kinds": steps}
+
+
+@pytest.mark.parametrize(
+    ("numbers", "verdict"),
+    [
+        (injected(weight_noise=(0.9, 4, 1.0), fgsm=(0.8, 3, 0.9)), "holds"),
+        (injected(weight_noise=(0.9, 4, 1.0), fgsm=(0.7, 3, 1.0)), "partly"),
+        (injected(weight_noise=(0.9, 2, 1.0), fgsm=(0.9, 2, 1.0)), "partly"),  # fits, but not over the middle
+        (injected(weight_noise=(0.9, 4, 0.5), fgsm=(0.7, 4, 1.0)), "does not"),
+    ],
+)
+def test_claim_3(numbers, verdict):
+    assert JUDGES["3"](numbers).verdict == verdict
+
+
+def test_claim_4_takes_the_largest_change_of_the_decay():
+    def kind(grows, *totals):
+        return {"spearman_spindle": grows, "steps": [{"decay_total": total} for total in totals]}
+
+    def judge(**kinds):
+        return JUDGES["4"]({"clean_total": 10.0, "kinds": kinds})
+
+    assert judge(weight_noise=kind(1.0, 10.0, 8.5), fgsm=kind(0.9, 11.0)).verdict == "holds"
+    found = judge(weight_noise=kind(1.0, 10.0, 8.5), fgsm=kind(0.9, 11.0, 1.0))
+    assert found.verdict == "partly"
+    assert found.values["fgsm: largest change of the decay"] == pytest.approx(0.9)
+    assert judge(weight_noise=kind(0.1, 10.0)).verdict == "does not"
+
+
+def over_training(share, order, onset=6.0, end=4):
+    return {
+        "epochs": [0, 2, 4, 6, 8],
+        "spindle_share": share,
+        "mean_order": order,
+        "reference_epoch": end,
+        "onset_epoch": onset,
+        "relative_l1": [0.1, 0.3, 0.0, 0.1, 0.15],
+    }
+
+
+FALLS_AND_RISES = [4.0, 2.5, 2.0, 2.5, 3.0]
+
+
+@pytest.mark.parametrize(
+    ("numbers", "verdict"),
+    [
+        (over_training([0.9, 0.5, 0.0, 0.2, 0.4], FALLS_AND_RISES), "holds"),
+        (over_training([0.9, 0.5, 0.0, 0.05, 0.4], FALLS_AND_RISES), "partly"),  # rises after the onset
+        (over_training([0.05, 0.0, 0.0, 0.0, 0.0], FALLS_AND_RISES), "does not"),
+        (over_training([0.9, 0.5, 0.0, 0.2, 0.4], [2.0] * 5), "does not"),  # only the share, whose reference decides
+        (over_training([0.9, 0.5, 0.0, 0.2, 0.4], FALLS_AND_RISES, onset=None), "not tested"),
+    ],
+)
+def test_claim_5(numbers, verdict):
+    assert JUDGES["5"](numbers).verdict == verdict
+
+
+def test_claim_5_says_how_early_the_share_rises():
+    found = JUDGES["5"](over_training([0.9, 0.5, 0.0, 0.2, 0.4], FALLS_AND_RISES, onset=8.0))
+    assert found.values["epochs from the share's rise to the onset"] == 2
+
+
+@pytest.mark.parametrize(("spearman", "verdict"), [(-1.0, "holds"), (-0.6, "partly"), (0.0, "does not")])
+def test_claim_6(spearman, verdict):
+    last = {"spearman": spearman, "similarity": [0.5, 0.1, None], "last_order": 2}
+    first = {"spearman": 1.0, "similarity": [0.1], "last_order": 1}
+    assert JUDGES["6"]({"points": [first, last]}).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("fits", "verdict"), [([0.9, 0.9], "holds"), ([0.9, 0.1], "partly"), ([0.1], "does not"), ([], "not tested")]
+)
+def test_claim_7(fits, verdict):
+    points = [{"r_squared": fit, "r_squared_scaling": 0.0} for fit in fits]
+    assert JUDGES["7"]({"points": points}).verdict == verdict
+
+
+def test_claim_8_leaves_out_the_reference():
+    numbers = over_training([0.0] * 5, [2.0] * 5)
+    found = JUDGES["8"](numbers)
+    assert found.verdict == "partly"
+    assert found.values["median relative L1"] == pytest.approx(0.125)
+    numbers["relative_l1"] = [0.5, 0.5, 0.0, 0.5, 0.5]
+    assert JUDGES["8"](numbers).verdict == "does not"
+
+
+@pytest.mark.parametrize(("ratio", "verdict"), [(1.0, "holds"), (1.1, "does not")])
+def test_theorem_2_1(ratio, verdict):
+    assert JUDGES["T"]({"matching_ratio": [0.5, ratio]}).verdict == verdict
+
+
+def test_seeds_must_agree():
+    assert combine(["holds", "holds"]) == "holds"
+    assert combine(["does not", "does not"]) == "does not"
+    assert combine(["holds", "partly"]) == "partly"
+    assert combine(["not tested"]) == "not tested"
+
+
+def test_the_middle_is_open_at_both_ends():
+    assert [order for order in range(1, 9) if is_middle(order, 8)] == [3, 4, 5]
+
+
+def test_values_are_spread_over_the_seeds():
+    assert spread([0.5, 1.5]) == "1.00 ± 0.71"
+    assert spread([1234.5]) == "1234"
+    assert spread([math.inf]) == "∞"
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory, write_synthetic_run):
+    """A working directory with a finished run and its result."""
+    home = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        # Saving pictures is slow, and shown elsewhere.
+        patch.setattr(Figure, "savefig", lambda _self, file, **_: file.write(b"picture"))
+        collect(write_synthetic_run(home), home / "experiments" / "results")
+    return home
+
+
+@pytest.fixture
+def results(home, tmp_path):
+    """Three seeds of a run as results; the second and third with another loss."""
+    folder = tmp_path / "experiments" / "results"
+    shutil.copytree(home / "experiments" / "results", folder)
+    for seed in (1, 2):
+        content = json.loads((folder / "lenet_mnist_small_seed0.json").read_text())
+        content["seed"] = seed
+        content["history"][-1]["train_loss"] = 0.5 + seed
+        (folder / f"lenet_mnist_small_seed{seed}.json").write_text(json.dumps(content))
+    return folder
+
+
+def test_a_result_has_all_that_must_be_known(results):
+    content = json.loads((results / "lenet_mnist_small_seed0.json").read_text(), parse_constant=pytest.fail)
+
+    assert {"config", "seed", "versions", "machine", "date", "commit", "command", "minutes"} <= set(content)
+    assert content["minutes"] == pytest.approx({"training": 1.0, "measuring in it": 5 / 60, "injecting": 0.1})
+    assert set(content["figures"]) == {"table", "2", "3", "4", "5", "6", "7", "8"}
+    assert [row["epoch"] for row in content["history"]] == [0, 2, 4, 6, 8]
+    for figure in "2345678":
+        assert (results / f"lenet_mnist_small_seed0_figure_{figure}.png").exists()
+
+
+def test_a_result_names_no_folder_of_the_machine(results, home):
+    text = (results / "lenet_mnist_small_seed0.json").read_text()
+    assert "/somewhere" not in text
+    assert str(home) not in text
+
+
+def test_the_page_is_made_of_the_results_alone(results, tmp_path):
+    text = write_scorecard(results, tmp_path / "REPRODUCTION.md").read_text()
+    assert write_scorecard(results, tmp_path / "again.md").read_text() == text
+
+    assert "| 1.50 ± 1.00 |" in text  # the losses 0.5, 1.5 and 2.5
+    for claim in CLAIMS:
+        assert f"## {claim.label}. {claim.sentence}" in text
+    assert "small, seeds 0, 1, 2" in text
+    for line in text.splitlines():
+        if line.startswith("!["):
+            assert (tmp_path / line.split("(")[1].rstrip(")")).exists(), line
+
+
+def test_every_row_of_a_table_has_as_many_cells_as_its_head(results):
+    lines = scorecard_text(load_results(results)).splitlines()
+    width = None
+    for line in lines:
+        if not line.startswith("|"):
+            width = None
+        else:
+            width = width or line.count("|")
+            assert line.count("|") == width, line
+
+
+def test_a_failing_claim_is_said_to_fail(results):
+    path = results / "lenet_mnist_small_seed0.json"
+    content = json.loads(path.read_text())
+    for step in content["figures"]["2"]["points"]:
+        step["mean_order"] = 3.0
+    text = scorecard_text([content])
+
+    section = text.split("## 1. ")[1].split("## 2. ")[0]
+    assert "**does not**" in section
+
+
+def test_without_results_the_page_says_so(tmp_path):
+    (tmp_path / "empty").mkdir()
+    text = write_scorecard(tmp_path / "empty", tmp_path / "page.md").read_text()
+    assert "No run has been made yet." in text
+
+
+def test_a_judgement_is_plain():
+    assert Judgement({"a": 1.0}, "holds").note == ""
