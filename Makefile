@@ -31,9 +31,11 @@ bench-extraction: install
 
 bench-masking: install
 	$(VENV)/bin/python benchmarks/masking.py $(ARGS)
+	$(VENV)/bin/python benchmarks/engine_page.py
 
 bench-overhead: install
 	$(VENV)/bin/python benchmarks/overhead.py $(ARGS)
+	$(VENV)/bin/python benchmarks/engine_page.py
 
 bench-disentangle: install
 	$(VENV)/bin/python benchmarks/disentangle.py $(ARGS)
