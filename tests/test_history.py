@@ -7,8 +7,8 @@ import os
 import pytest
 import torch
 
-from lightning_interactions.history import History
 from lightning_interactions.callback.record import failed, scalars, summarize
+from lightning_interactions.history import History
 from lightning_interactions.sparsify import sparsify
 
 

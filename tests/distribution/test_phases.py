@@ -126,7 +126,7 @@ def test_a_level_that_falls_early_in_training_does_not_hide_the_growth_after_it(
 
 
 def test_a_dip_does_not_hide_the_growth_after_it():
-    # A run with wrong labels: the gap dips while the network learns the right ones, and grows when it learns the others.
+    # A run with wrong labels: the gap dips while the right ones are learned, and grows with the others.
     gaps = [0.0, -0.01, -0.38, -0.38, -0.32, -0.14, 0.14, 0.32, 0.38, 0.50]
     detector, seen = run(gaps)
     assert detector.phase == "overfitting"
