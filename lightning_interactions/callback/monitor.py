@@ -350,8 +350,9 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
         loaders = flatten_loaders(trainer.val_dataloaders)
         if not loaders:
             msg = (
-                "InteractionMonitor needs held-out samples, but the training has no validation data."
-                " HINT: give the Trainer a validation data loader, or the monitor `samples=(inputs, targets)`."
+                "InteractionMonitor needs held-out samples, but the training does not validate."
+                " HINT: give the Trainer a validation data loader and the module a `validation_step`, or the monitor"
+                " `samples=(inputs, targets)`."
             )
             raise MisconfigurationException(msg)
         return loaders

@@ -34,7 +34,9 @@ def measurement_line(record: dict[str, Any], name: str | None = None) -> str:
     failed = not record.get("n_samples", 1)
     parts.append("measurement failed" if failed else f"mean order {order:.2f}" if math.isfinite(order) else "no order")
     share, low, high = (record.get(f"spindle_share{end}", math.nan) for end in ("", "_low", "_high"))
-    if math.isfinite(share):
+    if record.get("reference_epoch") == record["epoch"]:
+        parts.append("lowest held-out loss so far: the reference for the spindle share")
+    elif math.isfinite(share):
         interval = f"{low:.2f} … {high:.2f}"
         parts.append(
             f"spindle share {share:.2f} ({interval})"

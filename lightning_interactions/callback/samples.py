@@ -142,8 +142,9 @@ def _split_mapping(batch: Mapping[str, Any]) -> tuple[Any, Tensor]:
     inputs = {name: value for name, value in batch.items() if name != key and isinstance(value, Tensor)}
     if key is None or not inputs:
         msg = (
-            f"A mapping batch must hold input tensors and targets under one of {list(_TARGET_KEYS)}, got the keys"
-            f" {sorted(map(str, batch))}. HINT: pass `split_batch=lambda batch: (inputs, targets)`."
+            f"A mapping batch must hold input tensors, and a tensor of targets under one of {list(_TARGET_KEYS)}, got"
+            f" {({str(name): type(value).__name__ for name, value in batch.items()})}."
+            f" HINT: let the loader make tensors, or pass `split_batch=lambda batch: (inputs, targets)`."
         )
         raise ValueError(msg)
     if len(inputs) == 1 and "input_ids" not in inputs:

@@ -131,7 +131,11 @@ def test_a_network_without_parameters_can_be_seen():
     assert found.tolist() == [[0, 1, 0, 1], [0, 0, 5, 5]]
 
 
-@pytest.mark.parametrize("pack", [lambda x: x, lambda x: [x], lambda x: (x,), lambda x: {"x": x}], ids=["alone", "list", "tuple", "mapping"])
+@pytest.mark.parametrize(
+    "pack",
+    [lambda x: x, lambda x: [x], lambda x: (x,), lambda x: {"x": x}],
+    ids=["alone", "list", "tuple", "mapping"],
+)
 def test_inputs_of_any_structure_reach_the_network(pack, make_conv_net, images, classes):
     class Named(nn.Module):
         def __init__(self, inner):
