@@ -1,0 +1,108 @@
+"""Which figure of the paper is made how: from a run to numbers, from numbers to a picture."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from lightning_interactions.files import write_whole
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from matplotlib.figure import Figure
+
+    from experiments.figures.run_folder import RunFolder
+
+__all__ = ["FIGURES", "FigureRecipe", "make_figure", "without_nan"]
+
+
+@dataclass(frozen=True)
+class FigureRecipe:
+    """How one figure is made.
+
+    Attributes:
+        numbers: from a run's folder to plain data.
+        draw: from this data alone to the picture.
+        needs: the measurement after the training that it needs, ``""`` for none.
+    """
+
+    numbers: Callable[[RunFolder], dict[str, Any]]
+    draw: Callable[[dict[str, Any]], Figure]
+    needs: str = ""
+
+
+def _late(module: str, function: str) -> Callable[..., Any]:
+    """A function of a module that is imported only when it is called."""
+
+    def call(*arguments: Any, **options: Any) -> Any:
+        return getattr(import_module(f"experiments.figures.{module}"), function)(*arguments, **options)
+
+    return call
+
+
+_OVER_TRAINING = FigureRecipe(
+    _late("disentangled_over_training", "numbers"), _late("disentangled_over_training", "draw")
+)
+_UNDER_NOISE = _late("under_noise", "disentangled"), _late("under_noise", "draw_disentangled")
+
+FIGURES: dict[int, FigureRecipe] = {
+    2: FigureRecipe(_late("two_stages", "numbers"), _late("two_stages", "draw")),
+    3: FigureRecipe(_late("under_noise", "emerged"), _late("under_noise", "draw_emerged"), needs="inject"),
+    4: FigureRecipe(_UNDER_NOISE[0], partial(_UNDER_NOISE[1], only_ends=True), needs="inject"),
+    5: _OVER_TRAINING,
+    6: FigureRecipe(_late("generalisation", "numbers"), _late("generalisation", "draw"), needs="similarity"),
+    7: FigureRecipe(_late("theorem", "numbers"), _late("theorem", "draw")),
+    8: FigureRecipe(*_UNDER_NOISE, needs="inject"),
+    9: _OVER_TRAINING,
+}
+"""The paper's figures by number. 4 is 8 with fewer σ, 9 is 5 of other runs."""
+
+
+def make_figure(number: int, run: RunFolder, folder: Path | None = None) -> tuple[Path, Path]:
+    """Make one figure of a run: its numbers as JSON, and the picture drawn from them.
+
+    Args:
+        number: of the figure in the paper.
+        run: the run.
+        folder: where to; ``figures/`` in the run's folder when ``None``.
+
+    Returns:
+        the paths of the numbers and of the picture.
+
+    Raises:
+        ValueError: for a figure that there is not.
+        FileNotFoundError: if a measurement that the figure needs is missing.
+    """
+    if number not in FIGURES:
+        msg = f"`number` must be one of {sorted(FIGURES)}, got {number!r}."
+        raise ValueError(msg)
+    folder = run.path / "figures" if folder is None else folder
+    found = without_nan(FIGURES[number].numbers(run))
+    numbers_file, picture = folder / f"figure_{number}.json", folder / f"figure_{number}.png"
+    with write_whole(numbers_file) as file:
+        file.write(json.dumps(found, indent=1, allow_nan=False).encode())
+    # Drawn from what was written, so that the picture can be drawn again from the file.
+    figure = FIGURES[number].draw(json.loads(numbers_file.read_text()))
+    with write_whole(picture) as file:
+        figure.savefig(file, dpi=110, format="png")
+    return numbers_file, picture
+
+
+def without_nan(value: Any) -> Any:
+    """Plain data with ``None`` for every number that is not finite, as strict JSON wants it.
+
+    Example:
+        >>> without_nan({"share": [0.5, math.nan]})
+        {'share': [0.5, None]}
+    """
+    if isinstance(value, dict):
+        return {key: without_nan(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [without_nan(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,244 @@
+"""``REPRODUCTION.md``: the paper's claims, run by run, from the stored results and nothing else."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from pathlib import Path
+from statistics import mean, stdev
+from typing import TYPE_CHECKING, Any
+
+from experiments.claims import CLAIMS, combine
+from experiments.results import RESULTS, load_results, result_name
+from lightning_interactions.files import write_whole
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
+
+    from experiments.claims import Claim, Judgement
+
+__all__ = ["scorecard_text", "spread", "write_scorecard"]
+
+_NETWORKS = {
+    "vgg11_cifar10": "VGG-11 / CIFAR-10",
+    "vgg16_cub200": "VGG-16 / CUB-200-2011",
+    "vgg13_cub200": "VGG-13 / CUB-200-2011",
+    "alexnet_cub200": "AlexNet / CUB-200-2011",
+    "alexnet_tiny_imagenet": "AlexNet / Tiny-ImageNet",
+    "lenet_mnist": "LeNet / MNIST",
+    "lenet_tiny_imagenet": "LeNet / Tiny-ImageNet",
+    "resnet20_mnist": "ResNet-20 / MNIST",
+    "bert_medium_sst2": "BERT-Medium / SST-2 (random weights)",
+    "minilm_sst2": "MiniLM / SST-2 (pretrained)",
+}
+
+_RUN_COLUMNS = (
+    "run",
+    "configuration",
+    "n",
+    "samples",
+    "epochs",
+    "training loss",
+    "held-out loss",
+    "held-out accuracy",
+    "end of the normal phase",
+    "onset",
+    "minutes: training, of it measuring, injecting",
+    "machine",
+    "command",
+)
+
+_HEAD = """# What of the paper holds here
+
+Written by `python -m experiments scorecard` from the files in `experiments/results/`; no number is typed by hand. Each
+claim has a threshold that was written down (`experiments/claims.py`) before the runs below were looked at. *Partly*
+means: a part of the claim as that file states it, or some seeds only. *Not tested*: the run could not test the claim.
+
+*Small* runs are real trainings on real data, cut down to what two cores do in minutes: fewer images, channels, epochs
+and variables, as the configuration in each result says. A claim that fails at small size may hold at the paper's size,
+and the other way round. The paper gives pictures, no numbers, so *paper* repeats what its text says.
+Minutes are wall-clock, on a machine that did other work at the same time.
+
+Stand-ins: CUB-200-2011 is its first 50 classes at 144 pixels; Tiny-ImageNet 50 classes with 200 images each;
+BERT-Medium starts from random weights, and MiniLM (6 layers × 384) takes the place of the pretrained one.
+"""
+
+
+def write_scorecard(results: Path = RESULTS, path: str | os.PathLike[str] = "REPRODUCTION.md") -> Path:
+    """Write the scorecard.
+
+    Args:
+        results: folder of the results.
+        path: the page to write.
+
+    Returns:
+        the page's path.
+    """
+    path = Path(path)
+    pictures = Path(results).resolve()
+    relative = (
+        pictures.relative_to(path.resolve().parent) if pictures.is_relative_to(path.resolve().parent) else results
+    )
+    with write_whole(path) as file:
+        file.write(scorecard_text(load_results(Path(results)), relative.as_posix()).encode())
+    return path
+
+
+def scorecard_text(results: Sequence[dict[str, Any]], pictures: str = "experiments/results") -> str:
+    """The page.
+
+    Args:
+        results: what :func:`~experiments.results.load_results` returns.
+        pictures: the folder of the pictures, as seen from the page.
+    """
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+    for result in results:
+        groups[result["run"], result["size"]].append(result)
+    parts = [_HEAD, _overview(groups), _runs_table(groups)]
+    parts += [_claim_section(claim, groups) for claim in CLAIMS]
+    parts += [_conditions(groups), _pictures(groups, pictures)]
+    return "\n".join(part for part in parts if part) + "\n"
+
+
+def spread(values: Sequence[float]) -> str:
+    """Mean and standard deviation of a few seeds; a single value as it is.
+
+    Example:
+        >>> spread([1.0, 2.0, 3.0]), spread([0.5]), spread([])
+        ('2.00 ± 1.00', '0.50', '–')
+    """
+    finite = [value for value in values if math.isfinite(value)]
+    if not finite:
+        return "∞" if values else "–"
+    if len(finite) == 1:
+        return _short(finite[0])
+    return f"{_short(mean(finite))} ± {_short(stdev(finite))}"
+
+
+def _short(value: float) -> str:
+    return f"{value:.2f}" if abs(value) < 100 else f"{value:.0f}"  # noqa: PLR2004
+
+
+def _judgements(claim: Claim, results: Sequence[dict[str, Any]]) -> list[Judgement]:
+    return [claim.judge(result["figures"][claim.needs]) for result in results if claim.needs in result["figures"]]
+
+
+def _overview(groups: dict[tuple[str, str], list[dict[str, Any]]]) -> str:
+    if not groups:
+        return "No run has been made yet."
+    lines = ["## At a glance", "", f"| run | size | {' | '.join(claim.label for claim in CLAIMS)} |"]
+    lines.append("|---" * (2 + len(CLAIMS)) + "|")
+    for (run, size), results in groups.items():
+        cells = []
+        for claim in CLAIMS:
+            judged = _judgements(claim, results)
+            cells.append(combine([judgement.verdict for judgement in judged]) if judged else "–")
+        lines.append(f"| {_NETWORKS.get(run, run)} | {size}, seeds {_seeds(results)} | {' | '.join(cells)} |")
+    return "\n".join([*lines, "", "The columns are the claims below; – where the measurement was not made.", ""])
+
+
+def _runs_table(groups: dict[tuple[str, str], list[dict[str, Any]]]) -> str:
+    if not groups:
+        return ""
+    lines = [
+        "## The runs",
+        "",
+        f"| {' | '.join(_RUN_COLUMNS)} |",
+        "|---" * len(_RUN_COLUMNS) + "|",
+    ]
+    for (run, size), results in groups.items():
+        first = results[0]
+        last = [result["history"][-1] for result in results]
+        accuracy = [result["metrics"].get("val/accuracy", math.nan) for result in results if result["metrics"]]
+        onset = [_or_nan(row["onset_epoch"]) for row in last]
+        minutes = ", ".join(
+            spread([result["minutes"].get(part, math.nan) for result in results])
+            for part in ("training", "measuring in it", "injecting")
+        ).replace("∞", "–")
+        cells = [
+            _NETWORKS.get(run, run),
+            f"`configs/{'small/' if size == 'small' else ''}{run}.yaml`",
+            str(first["figures"]["2"]["n_variables"]),
+            str(last[0]["n_samples"]),
+            str(last[0]["epoch"]),
+            spread([row["train_loss"] for row in last]),
+            spread([row["held_out_loss"] for row in last]),
+            spread(accuracy),
+            spread([result["figures"]["2"]["reference_epoch"] for result in results]),
+            spread(onset) if any(map(math.isfinite, onset)) else "not reached",
+            minutes,
+            f"{first['machine']}, {str(first['date'])[:10]}",
+            f"`{first['command']}`",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join([*lines, ""])
+
+
+def _claim_section(claim: Claim, groups: dict[tuple[str, str], list[dict[str, Any]]]) -> str:
+    lines = [f"## {claim.label}. {claim.sentence}", "", f"*{claim.figure}.* Measured: {claim.statistic}."]
+    lines += ["", f"Paper: {claim.paper}", ""]
+    rows = []
+    for (run, size), results in groups.items():
+        judged = _judgements(claim, results)
+        if not judged:
+            continue
+        names = list(dict.fromkeys(name for judgement in judged for name in judgement.values))
+        ours = "; ".join(f"{name} {spread([j.values[name] for j in judged if name in j.values])}" for name in names)
+        notes = "; ".join(dict.fromkeys(judgement.note for judgement in judged if judgement.note))
+        verdict = combine([judgement.verdict for judgement in judged])
+        said = "; ".join(part for part in (ours, notes) if part)
+        rows.append(f"| {_NETWORKS.get(run, run)} | {size}, {_seeds(results)} | {said} | **{verdict}** |")
+    if not rows:
+        return "\n".join([*lines, "No run has measured it yet.", ""])
+    return "\n".join(
+        [*lines, "| run | size, seeds | ours, mean ± sd over seeds | verdict |", "|---|---|---|---|", *rows, ""]
+    )
+
+
+def _conditions(groups: dict[tuple[str, str], list[dict[str, Any]]]) -> str:
+    names = ("condition_1", "condition_2", "condition_3")
+    rows = []
+    for (run, size), results in groups.items():
+        tables = [result["figures"]["table"] for result in results]
+        if all(f"{name}_holds" in table for name in names for table in tables):
+            shares = [spread([table[f"{name}_holds"] for table in tables]) for name in names]
+            rows.append(f"| {_NETWORKS.get(run, run)} | {size}, {_seeds(results)} | {' | '.join(shares)} |")
+    if not rows:
+        return ""
+    return "\n".join(
+        [
+            "## Appendix B: the sparsity conditions",
+            "",
+            "The share of the measured epochs at which each condition held.",
+            "",
+            "| run | size, seeds | 1 | 2 | 3 |",
+            "|---|---|---|---|---|",
+            *rows,
+            "",
+        ]
+    )
+
+
+def _pictures(groups: dict[tuple[str, str], list[dict[str, Any]]], folder: str) -> str:
+    lines = ["## Pictures", "", "Of the first seed of each run.", ""] if groups else []
+    for (run, size), results in groups.items():
+        first = results[0]
+        lines += [f"### {_NETWORKS.get(run, run)}, {size}, seed {first['seed']}", ""]
+        for figure in sorted(key for key in first["figures"] if key != "table"):
+            name = f"{result_name(run, size, first['seed'])}_figure_{figure}.png"
+            lines += [
+                f"Figure {figure}{' and 9' if figure == '5' else ''}:",
+                "",
+                f"![Figure {figure}]({folder}/{name})",
+                "",
+            ]
+    return "\n".join(lines)
+
+
+def _seeds(results: Sequence[dict[str, Any]]) -> str:
+    return ", ".join(str(result["seed"]) for result in results)
+
+
+def _or_nan(value: float | None) -> float:
+    return math.nan if value is None else value
