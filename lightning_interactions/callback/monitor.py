@@ -319,6 +319,7 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
             "phase_detector": self.phase_detector.state_dict(),
             "failures": self.failures,
             "fits": self._fits.state_dict(),
+            "noise_floor": None if self._noise_floor is None else self._noise_floor.state_dict(),
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -328,6 +329,8 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
         self.failures = state_dict["failures"]
         if "fits" in state_dict:
             self._fits.load_state_dict(state_dict["fits"])
+        if state_dict.get("noise_floor") is not None:
+            self._noise_floor = NoiseFloor.from_state(state_dict["noise_floor"])
 
     # -- samples -------------------------------------------------------------------------------------------------------
 

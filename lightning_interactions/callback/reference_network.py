@@ -21,7 +21,7 @@ __all__ = ["check_reference_argument", "known_reference", "weights_of"]
 _INTERACTIONS = ".npz"
 
 
-def is_file(reference: Any) -> TypeGuard[str | Path]:
+def _is_file(reference: Any) -> TypeGuard[str | Path]:
     """Whether a reference names a file: a checkpoint, or interactions that were saved."""
     return isinstance(reference, (str, Path)) and reference not in REFERENCES and Path(reference).suffix != ""
 
@@ -33,7 +33,7 @@ def check_reference_argument(reference: Any, delta_range: tuple[float, float] | 
         ValueError: for an unknown name, or ``"current"`` without a range of δ.
         FileNotFoundError: if there is no such file.
     """
-    if not is_file(reference):
+    if not _is_file(reference):
         check_reference(reference, delta_range)
     elif not Path(reference).is_file():
         msg = (
@@ -45,7 +45,7 @@ def check_reference_argument(reference: Any, delta_range: tuple[float, float] | 
 
 def known_reference(reference: str | Path | Interactions) -> str | Interactions | None:
     """The reference as the fits take it; ``None`` for a checkpoint, which must be explained first."""
-    if not is_file(reference):
+    if not _is_file(reference):
         return reference  # type: ignore[return-value]  # a path that is no file was refused
     return Interactions.load(reference) if Path(reference).suffix == _INTERACTIONS else None
 

@@ -143,7 +143,7 @@ def _split_mapping(batch: Mapping[str, Any]) -> tuple[Any, Tensor]:
     if key is None or not inputs:
         msg = (
             f"A mapping batch must hold input tensors, and a tensor of targets under one of {list(_TARGET_KEYS)}, got"
-            f" {({str(name): type(value).__name__ for name, value in batch.items()})}."
+            f" { ({str(name): type(value).__name__ for name, value in batch.items()}) }."
             f" HINT: let the loader make tensors, or pass `split_batch=lambda batch: (inputs, targets)`."
         )
         raise ValueError(msg)

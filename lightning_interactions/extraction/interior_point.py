@@ -145,8 +145,8 @@ def overshoot(box: Tensor) -> Tensor:
     """How far beyond its box, relative to max|w|, a target may be: far less than ``solve`` promises.
 
     Example:
-        >>> overshoot(torch.tensor([0.0, 0.5], dtype=torch.float64)).tolist()
-        [1e-12, 5.1e-11]
+        >>> [f"{slip:.1e}" for slip in overshoot(torch.tensor([0.0, 0.5], dtype=torch.float64)).tolist()]
+        ['1.0e-12', '5.1e-11']
     """
     return MARGIN + _OVERSHOOT * box
 

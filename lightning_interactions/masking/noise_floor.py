@@ -42,6 +42,15 @@ class NoiseFloor:
         """NaN everywhere, for where it cannot be measured."""
         return cls((math.nan,) * n_variables, (math.nan,) * n_variables)
 
+    def state_dict(self) -> dict[str, list[float]]:
+        """Both, as plain data."""
+        return {"effect": list(self.effect), "strength": list(self.strength)}
+
+    @classmethod
+    def from_state(cls, state: dict[str, list[float]]) -> NoiseFloor:
+        """What :meth:`state_dict` returned."""
+        return cls(tuple(state["effect"]), tuple(state["strength"]))
+
     def exceeds(self, threshold: float) -> list[int]:
         """The orders whose noise is larger than a threshold.
 

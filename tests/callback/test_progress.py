@@ -201,8 +201,10 @@ FIT = {"spindle_share": 0.081, "spindle_share_low": 0.02, "spindle_share_high": 
         ),
         (
             FIT | {"reference_epoch": 25},
-            "Interactions, epoch 25: overfitting, mean order 2.33,"
-            " lowest held-out loss so far: the reference for the spindle share, 4.5 s",
+            (
+                "Interactions, epoch 25: overfitting, mean order 2.33,"
+                " lowest held-out loss so far: the reference for the spindle share, 4.5 s"
+            ),
         ),
         ({"spindle_share": math.nan}, "Interactions, epoch 25: overfitting, mean order 2.33, 4.5 s"),
         (
