@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from lightning_interactions.distribution.decay import decay
     from lightning_interactions.distribution.disentangle import disentangle
     from lightning_interactions.distribution.phases import PhaseDetector
+    from lightning_interactions.distribution.similarity import similarity
     from lightning_interactions.distribution.spindle import spindle
     from lightning_interactions.distribution.strength import order_strength
     from lightning_interactions.explain import explain
@@ -40,6 +41,7 @@ __all__ = [
     "explain",
     "lattice",
     "order_strength",
+    "similarity",
     "sparsify",
     "spindle",
 ]
@@ -61,6 +63,7 @@ _HOMES = {
     "disentangle": "distribution.disentangle",
     "explain": "explain",
     "order_strength": "distribution.strength",
+    "similarity": "distribution.similarity",
     "sparsify": "sparsify",
     "spindle": "distribution.spindle",
 }

@@ -98,17 +98,18 @@ class NormalMatrix:
                 break
         return info == 0
 
-    def solve(self, right: Tensor) -> Tensor:
+    def solve(self, right: Tensor, *, refined: bool = True) -> Tensor:
         """Solve for one right-hand side a sample, with iterative refinement.
 
         Args:
             right: ``(samples, 2**n)``, 0 at the empty set.
+            refined: without refinement it takes half the time.
 
         Returns:
             float64 tensor ``(samples, 2**n)``, 0 at the empty set.
         """
         solution = self._substitute(right)
-        for _ in range(_REFINEMENTS):
+        for _ in range(_REFINEMENTS if refined else 0):
             solution = solution + self._substitute(right - self._multiply(solution))
         return solution
 

@@ -187,7 +187,7 @@ def resolve_solver(solver: str, n_variables: int) -> str:
     """The solver that a name stands for.
 
     ``"auto"`` chooses by the cost of the exact solution, which ``benchmarks/extraction.py`` measures on two cores of a
-    CPU: 0.02, 0.3 and 12 s a sample at n = 8, 10 and 12. From there on ``admm`` takes a fraction of the time, and its
+    CPU: 0.02, 0.3 and 10 s a sample at n = 8, 10 and 12. From there on ``admm`` takes a fraction of the time, and its
     gap proves how near it comes.
 
     ======  ==================  =======================================
