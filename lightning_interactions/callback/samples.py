@@ -144,7 +144,7 @@ def _split_mapping(batch: Mapping[str, Any]) -> tuple[Any, Tensor]:
         msg = (
             f"A mapping batch must hold input tensors, and a tensor of targets under one of {list(_TARGET_KEYS)}, got"
             f" { ({str(name): type(value).__name__ for name, value in batch.items()}) }."
-            f" HINT: let the loader make tensors, or pass `split_batch=lambda batch: (inputs, targets)`."
+            f" HINT: pass `split_batch=lambda batch: (inputs, targets)`, or let the loader make tensors of lists."
         )
         raise ValueError(msg)
     if len(inputs) == 1 and "input_ids" not in inputs:

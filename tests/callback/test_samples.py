@@ -118,7 +118,7 @@ def test_a_batch_of_another_kind(batch):
 
 
 def test_a_message_names_the_keys_found():
-    with pytest.raises(ValueError, match=r"\['image', 'path'\]"):
+    with pytest.raises(ValueError, match=r"\{'path': 'list', 'image': 'Tensor'\}"):
         split_batch({"path": ["a"], "image": X})
 
 
