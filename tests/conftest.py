@@ -1,5 +1,8 @@
 """What all tests share."""
 
+import os
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -11,3 +14,11 @@ def _one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def shots(tmp_path):
+    """Where screenshots go: kept where CI asks for them, to be looked at."""
+    folder = Path(os.environ.get("SCREENSHOTS", tmp_path))
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

@@ -1,9 +1,7 @@
 """The page in a browser: it draws, it moves, it looks right in the dark and on a narrow screen, and it stays quiet."""
 
 import json
-import os
 import shutil
-from pathlib import Path
 
 import pytest
 
@@ -59,7 +57,7 @@ SAMPLES = {
 
 
 @pytest.fixture
-def visit(browser, pages, tmp_path):
+def visit(browser, pages, shots):
     """Open a page; afterwards nothing must have been said, asked for or popped up."""
     troubles, opened = [], []
 
@@ -82,9 +80,6 @@ def visit(browser, pages, tmp_path):
         return page
 
     yield open_page
-    # Kept where CI asks for them, to be looked at.
-    shots = Path(os.environ.get("SCREENSHOTS", tmp_path))
-    shots.mkdir(parents=True, exist_ok=True)
     for name, page in opened:
         page.screenshot(path=shots / f"report-{name}.png", full_page=True)
         page.close()

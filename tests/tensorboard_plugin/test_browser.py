@@ -69,7 +69,7 @@ def is_complaint(message):
 
 
 @pytest.fixture
-def open_page(browser, tmp_path):
+def open_page(browser, shots, request):
     """A page that must not complain."""
     complaints, pages = [], []
 
@@ -84,7 +84,7 @@ def open_page(browser, tmp_path):
 
     yield start
     for number, page in enumerate(pages):
-        page.screenshot(path=tmp_path / f"page-{number}.png", full_page=True)
+        page.screenshot(path=shots / f"tab-{request.node.name}-{number}.png", full_page=True)
         page.close()
     assert complaints == []
 
@@ -148,7 +148,7 @@ def choose(page, selector, label):
 # -- with TensorBoard around it ----------------------------------------------------------------------------------------
 
 
-def test_the_tab_appears_with_data_follows_the_training_and_the_theme(serve, open_page, tmp_path, write_run):
+def test_the_tab_appears_with_data_follows_the_training_and_the_theme(serve, open_page, tmp_path, shots, write_run):
     logs = tmp_path / "logs"
     logs.mkdir()
     address = serve(logs, fast=False)
@@ -165,7 +165,7 @@ def test_the_tab_appears_with_data_follows_the_training_and_the_theme(serve, ope
 
     write_run(logs / "live", epochs=(10,), samples=False)
     expect(frame.locator("output")).to_have_text("epoch 10 of 10", timeout=20_000)
-    page.screenshot(path=tmp_path / "light.png")
+    page.screenshot(path=shots / "tab-light.png")
 
     def background():
         return frame.locator("body").evaluate("body => getComputedStyle(body).backgroundColor")
@@ -176,7 +176,7 @@ def test_the_tab_appears_with_data_follows_the_training_and_the_theme(serve, ope
     expect(frame.locator("html")).to_have_class("dark")
     assert background() == "rgb(48, 48, 48)"
     page.keyboard.press("Escape")
-    page.screenshot(path=tmp_path / "dark.png")
+    page.screenshot(path=shots / "tab-dark.png")
 
 
 def test_both_of_tensorboards_loaders_give_the_same(serve, address, folder):
@@ -275,7 +275,7 @@ def test_the_run_picker_shows_another_run(tab):
     expect(page.locator(".strength-card .key")).to_contain_text("positive effects")
 
 
-def test_two_runs_stand_side_by_side_on_one_scale(tab, tmp_path):
+def test_two_runs_stand_side_by_side_on_one_scale(tab, shots):
     page = tab(high=1600)
     choose(page, "#second-run", "early")
     expect(page.locator("h2")).to_have_text(["images", "early"])
@@ -286,7 +286,7 @@ def test_two_runs_stand_side_by_side_on_one_scale(tab, tmp_path):
     scales = [panel.locator(".strength-card text").all_text_contents() for panel in page.locator(".panel").all()]
     numbers = [[text for text in scale if text.replace(".", "").isdigit()] for scale in scales]
     assert numbers[0] == numbers[1]
-    page.screenshot(path=tmp_path / "two.png")
+    page.screenshot(path=shots / "tab-two.png")
 
 
 def test_one_scale_for_all_epochs_stays_while_the_slider_moves(tab):
@@ -381,7 +381,7 @@ def test_an_effect_is_drawn_on_its_cells(tab, interactions_of):
         assert all(sign in cells[index].get_attribute("class") for index in on)
 
 
-def test_names_that_are_markup_stay_text(tab, tmp_path):
+def test_names_that_are_markup_stay_text(tab, shots):
     page = tab()
     choose(page, "#run", HOSTILE)
 
@@ -390,7 +390,7 @@ def test_names_that_are_markup_stay_text(tab, tmp_path):
     expect(page.locator(".sample h4")).to_have_text([f"sample {HOSTILE}"])
     expect(page.locator(".sentence")).to_contain_text([f"a fine film {HOSTILE} truly"])
     page.locator(".effects button").first.hover()
-    page.screenshot(path=tmp_path / "words.png")
+    page.screenshot(path=shots / "tab-words.png")
     assert page.locator("main img").count() == 0
     assert page.evaluate("window.hurt") is None
 
