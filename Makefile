@@ -3,7 +3,7 @@ VENV ?= .venv
 PYTHON ?= python3
 RUN = $(VENV)/bin/python -m
 
-.PHONY: install demo test lint docs bench-extraction bench-masking bench-overhead bench-disentangle validity
+.PHONY: install demo test lint docs bench-extraction bench-masking bench-overhead bench-disentangle bench-event-files validity
 
 install: $(VENV)/.installed
 
@@ -39,6 +39,9 @@ bench-overhead: install
 
 bench-disentangle: install
 	$(VENV)/bin/python benchmarks/disentangle.py $(ARGS)
+
+bench-event-files: install
+	$(VENV)/bin/python benchmarks/event_files.py $(ARGS)
 
 # Whether the fits and the phases are right where the truth is known; takes hours.
 validity: install
