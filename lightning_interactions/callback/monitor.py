@@ -23,6 +23,7 @@ from lightning_interactions.callback.ranks import first_rank_buffers, share_of, 
 from lightning_interactions.callback.record import PREFIX, failed, scalars, summarize
 from lightning_interactions.callback.reference_network import (
     check_reference_argument,
+    is_checkpoint,
     known_reference,
     weights_of,
 )
@@ -511,7 +512,7 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
 
     def _take_reference(self, pl_module: Any) -> None:
         """Explain the samples as the network at a checkpoint sees them, where that is the reference."""
-        if isinstance(self.reference, (str, Path)) and known_reference(self.reference) is None:
+        if is_checkpoint(self.reference):
             with weights_of(pl_module, self.reference):
                 self._fits.reference = self._explain(pl_module, self._usable_samples())
         reference = self._fits.reference

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-__all__ = ["check_reference_argument", "known_reference", "weights_of"]
+__all__ = ["check_reference_argument", "is_checkpoint", "known_reference", "weights_of"]
 
 _INTERACTIONS = ".npz"
 
@@ -43,11 +43,16 @@ def check_reference_argument(reference: Any, delta_range: tuple[float, float] | 
         raise FileNotFoundError(msg)
 
 
+def is_checkpoint(reference: Any) -> TypeGuard[str | Path]:
+    """Whether a reference names a checkpoint, which has no interactions before it is explained."""
+    return _is_file(reference) and Path(reference).suffix != _INTERACTIONS
+
+
 def known_reference(reference: str | Path | Interactions) -> str | Interactions | None:
-    """The reference as the fits take it; ``None`` for a checkpoint, which must be explained first."""
-    if not _is_file(reference):
-        return reference  # type: ignore[return-value]  # a path that is no file was refused
-    return Interactions.load(reference) if Path(reference).suffix == _INTERACTIONS else None
+    """The reference as the fits take it; ``None`` for a checkpoint."""
+    if is_checkpoint(reference):
+        return None
+    return Interactions.load(reference) if _is_file(reference) else reference  # type: ignore[return-value]
 
 
 @contextmanager

@@ -129,11 +129,6 @@ class ReferenceFits:
                 self._fitted_with[fitted] = epoch
         return changed
 
-    def emerged(self, epoch: int, since: int) -> tuple[Tensor, Tensor]:
-        r"""How much the strength of each order has changed since an earlier epoch, :math:`|A_{epoch} - A_{since}|`."""
-        (up, down), (up_before, down_before) = self._mean_strength(epoch), self._mean_strength(since)
-        return (up - up_before).abs(), (down - down_before).abs()
-
     def state_dict(self) -> dict[str, Any]:
         """What was added, as tensors and plain data."""
         return {
@@ -180,10 +175,6 @@ class ReferenceFits:
         if not isinstance(self.reference, str):
             return []
         return self._lowest_so_far() if self.reference == "onset" else [max(self._strength)]
-
-    def _mean_strength(self, epoch: int) -> tuple[Tensor, Tensor]:
-        positive, negative = self._strength[epoch]
-        return positive.mean(dim=0), negative.mean(dim=0)
 
     def _fit(self, epoch: int, reference_epoch: int | str, reference: Interactions) -> dict[str, Any]:
         positive, negative = self._strength[epoch]

@@ -180,14 +180,6 @@ def test_a_measurement_of_an_epoch_again_replaces_the_first():
     assert changed[10]["r_squared"] == expected.r_squared
 
 
-def test_the_change_since_an_epoch():
-    fits, _ = run({5: 0.9, 10: 0.5})
-    up, down = fits.emerged(10, since=5)
-    later, earlier = order_strength(MEASURED[10]), order_strength(MEASURED[5])
-    torch.testing.assert_close(up, (later[0] - earlier[0]).abs())
-    torch.testing.assert_close(down, (later[1] - earlier[1]).abs())
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
