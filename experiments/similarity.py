@@ -4,52 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import torch
 from lightning.pytorch import Callback
-from torch import Tensor
 
 from experiments.data.classification import ClassificationData
 from experiments.data.dataset import rows_of_classes
 from experiments.schedule import ScheduledMonitor
-from lightning_interactions.masking.variables import Draw, Variables
+from lightning_interactions.masking.fixed import SamePositions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from experiments.data.dataset import Examples
 
-__all__ = ["SharedPositions", "SimilarityMonitor"]
-
-
-class SharedPositions(Variables):
-    """Patches at the same positions in every sample, so that a subset means the same everywhere (Definition 2.2).
-
-    Args:
-        variables: patches whose positions a sample's content decides; the layer, the grid and the seed are theirs.
-
-    Example:
-        >>> from lightning_interactions import InputPatches
-        >>> first, second = SharedPositions(InputPatches(grid=4, n_variables=3)).draw(torch.rand(2, 3, 8, 8))
-        >>> first == second
-        True
-    """
-
-    def __init__(self, variables: Variables) -> None:
-        super().__init__(variables.n_variables, layer=variables.layer, seed=variables.seed)
-        self.variables = variables
-
-    def draw(self, inputs: Any, seed: int | None = None) -> list[Draw | None]:
-        """One draw for all; see :meth:`Variables.draw`."""
-        # Content decides the draw, so a content that is always the same decides it once for all samples.
-        return self.variables.draw(torch.zeros(1, 1), seed) * len(inputs)
-
-    def mask(self, target: Any, draws: Sequence[Draw], masks: Tensor) -> Any:
-        """See :meth:`Variables.mask`."""
-        return self.variables.mask(target, draws, masks)
-
-    def provenance(self) -> dict[str, Any]:
-        """See :meth:`Variables.provenance`."""
-        return self.variables.provenance() | {"positions": "the same in every sample"}
+__all__ = ["SimilarityMonitor"]
 
 
 class SimilarityMonitor(Callback):
@@ -92,10 +59,11 @@ class SimilarityMonitor(Callback):
             "train": self._samples(data, data.train, without=data.reset_indices),
             "test": self._samples(data, data.test),
         }
+        positions = SamePositions(main.variables, samples["train"][0])
         self.classes = {part: targets.tolist() for part, (_, targets) in samples.items()}
         self.monitors = [
             ScheduledMonitor(
-                SharedPositions(main.variables),
+                positions,
                 at_epochs=self.at_epochs,
                 n_samples=len(targets),
                 n_loss_samples=len(targets),

@@ -9,8 +9,7 @@ import torch
 
 from experiments.checkpoints import checkpoint_path
 from experiments.cli import main
-from experiments.similarity import SharedPositions
-from lightning_interactions import FeatureMapPatches, Interactions
+from lightning_interactions import Interactions
 from lightning_interactions.history import History
 
 ROOT = Path(__file__).parents[2]
@@ -163,7 +162,7 @@ def test_training_and_test_samples_are_measured_at_the_same_positions(whole):
     assert len(set(positions)) == 1
     assert len(set(positions[0])) == 3
     assert not torch.equal(found["train"].values, found["test"].values)
-    assert found["train"].provenance["variables"]["positions"] == "the same in every sample"
+    assert found["train"].provenance["variables"]["drawn"] == "for one sample"
     # What is stored is the network's output on images of these classes.
     data, similarity = cli.datamodule, cli.config_init["fit"].similarity
     inputs, targets = similarity.monitors[0].samples
@@ -175,17 +174,3 @@ def test_training_and_test_samples_are_measured_at_the_same_positions(whole):
     assert not set(data.reset_indices) & {
         row for row, (image, _) in enumerate(data.train) if any(torch.equal(image, other) for other in inputs)
     }
-
-
-def test_shared_positions_mask_as_the_patches_do():
-    patches = FeatureMapPatches("features.1", grid=4, border=0, n_variables=3, seed=5)
-    shared = SharedPositions(patches)
-    images = torch.rand(2, 3, 8, 8)
-    draws = shared.draw(images)
-    masks = torch.tensor([[True, False, True], [False, False, False]])
-
-    assert draws[0] == draws[1]
-    assert shared.draw(torch.rand(1, 1, 4, 4))[0] == draws[0]  # whatever the content
-    assert shared.draw(images, seed=6)[0] != draws[0]
-    assert (shared.layer, shared.n_variables) == ("features.1", 3)
-    assert torch.equal(shared.mask(images, draws, masks), patches.mask(images, draws, masks))
