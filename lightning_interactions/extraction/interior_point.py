@@ -61,6 +61,10 @@ _WITHIN = (0.1, 10.0)
 _WORTHWHILE = 0.1
 """Share of the wanted length that a correction must gain."""
 
+_COARSE = 5
+"""First iterations whose factors are float32: their matrices have condition numbers up to 1e7, and what rounding spoils
+there the later iterations mend. It is a number of iterations, so that it is the same for a sample in any batch."""
+
 _STEP_TO_BOUNDARY = 0.9995
 _START = 0.1
 """Initial effects z⁺ = z⁻, relative to max|w|, and initial complementarity of the box."""
@@ -124,7 +128,7 @@ def interior_point(
         unit = scale[chunk]
         box = narrowed(noise_bound[chunk] / unit)[:, None].expand(-1, size)
         batch = Batch.start(targets[chunk] / unit[:, None], box)
-        solved = solve_batch(batch, matrix, tolerance, max_iterations)
+        solved = solve_batch(batch, matrix, tolerance, max_iterations, coarse=_COARSE)
         effects[chunk] = polished(batch, solved, matrix, tolerance) * unit[:, None, None]
         duals[chunk] = solved.duals
         iterations[chunk] = solved.iterations
@@ -250,8 +254,18 @@ class Batch:
         return (primal * dual * self.live).sum(dim=(1, 2)) / self.live.sum(dim=(1, 2))
 
 
-def solve_batch(batch: Batch, matrix: NormalMatrix, tolerance: float, max_iterations: int) -> Solved:
-    """Iterate until every sample is done; ``batch.index`` must count the samples from 0."""
+def solve_batch(
+    batch: Batch, matrix: NormalMatrix, tolerance: float, max_iterations: int, *, coarse: int = 0
+) -> Solved:
+    """Iterate until every sample is done; ``batch.index`` must count the samples from 0.
+
+    Args:
+        batch: where to start.
+        matrix: storage for the normal matrices.
+        tolerance: see :func:`interior_point`.
+        max_iterations: likewise.
+        coarse: how many of the first iterations have float32 factors.
+    """
     samples = len(batch.targets)
     best = Solved(
         effects=batch.targets.new_zeros(samples, 2, batch.targets.shape[-1]),
@@ -277,7 +291,7 @@ def solve_batch(batch: Batch, matrix: NormalMatrix, tolerance: float, max_iterat
         batch = batch.keep(unfinished)
         if not len(batch.index) or iteration == max_iterations:
             break
-        batch = _advance(batch, matrix)
+        batch = _advance(batch, matrix, torch.float32 if iteration < coarse else torch.float64)
     return best
 
 
@@ -316,13 +330,13 @@ class _Step:
         )
 
 
-def _advance(batch: Batch, matrix: NormalMatrix) -> Batch:
+def _advance(batch: Batch, matrix: NormalMatrix, dtype: torch.dtype) -> Batch:
     """One predictor and corrector step, and further corrections from the same factors."""
     primal, dual, live = batch.primal, batch.dual, batch.live
     weights = (primal / dual * live)[:, :4].unflatten(1, (2, 2)).sum(dim=1)
     stiffness = (dual / primal)[:, _BOX].sum(dim=1)
     compliance = live[:, 4] / stiffness
-    matrix.factorise(weights, compliance + batch.give)
+    matrix.factorise(weights, compliance + batch.give, dtype)
 
     predictor = _direction(batch, matrix, compliance, -primal * dual, refined=False)
     primal_length, dual_length = predictor.lengths(batch)

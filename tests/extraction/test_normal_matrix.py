@@ -43,6 +43,24 @@ def test_factorises_the_dense_matrix(n, boxed, dense_phi):
         np.testing.assert_allclose(actual[1:, 1:] - actual[0, 0], expected, rtol=1e-10, atol=1e-10)
 
 
+def test_refinement_makes_up_for_float32_factors(dense_phi):
+    weights, box = diagonals(5, 1, spread=1)
+    system = dense(weights[0], box[0], dense_phi(5))
+    expected = np.random.default_rng(2).standard_normal(31)
+    right = torch.zeros(1, 32, dtype=torch.float64)
+    right[0, 1:] = torch.from_numpy(system @ expected)
+    matrix = NormalMatrix(1, 5)
+    assert matrix.factorise(weights, box, torch.float32).all()
+    errors = [np.abs(matrix.solve(right, refined=refined)[0, 1:].numpy() - expected).max() for refined in (False, True)]
+    matrix.factorise(weights, box)
+    errors.append(np.abs(matrix.solve(right)[0, 1:].numpy() - expected).max())
+
+    assert matrix._factor.data_ptr() == matrix._storage.data_ptr()
+    assert 1e-9 < errors[0] < 1e-2
+    assert errors[1] < 1e-2 * errors[0]
+    assert errors[2] < 1e-9
+
+
 @pytest.mark.parametrize("n", SIZES)
 @pytest.mark.parametrize("spread", [0, 2, 4])
 def test_solves_the_dense_system(n, spread, dense_phi):
