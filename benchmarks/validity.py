@@ -34,6 +34,8 @@ from scipy.stats import spearmanr
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # the experiments are not installed
 
+from validity_page import write_page  # noqa: E402
+
 from experiments.classifier import Classifier  # noqa: E402
 from experiments.data.digits import Digits  # noqa: E402
 from experiments.models.vgg import VGG11  # noqa: E402
@@ -53,10 +55,9 @@ from lightning_interactions.lattice import subset_order  # noqa: E402
 from lightning_interactions.masking.perturb import fgsm, weight_noise  # noqa: E402
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 RESULTS = Path(__file__).parent / "results"
-DOCUMENT = ROOT / "docs" / "validity.md"
 REPORTED_SEED = 1
 SIGMAS = (0.0, 0.05, 0.1, 0.2, 0.4, 0.8)
 """Parameter noise, relative to the root mean square of each tensor."""
@@ -86,8 +87,7 @@ def main() -> None:
         report["seconds"] = time.perf_counter() - started
         path = RESULTS / ("validity.json" if options.part == "phases" else f"{_FILES[options.part]}.json")
         path.write_text(json.dumps(report, indent=1) + "\n")
-    DOCUMENT.parent.mkdir(exist_ok=True)
-    DOCUMENT.write_text(document())
+    write_page()
 
 
 _FILES = {"mixtures": "validity_mixtures", "noise": "validity_noise", "early_sign": "early_sign"}
@@ -510,169 +510,6 @@ def first_rises(
             rises["spindle_share"] = epochs[later]
             break
     return rises
-
-
-# -- the document ------------------------------------------------------------------------------------------------------
-
-
-def document() -> str:
-    """All tables that have figures, as Markdown."""
-    lines = [
-        "# Is it right where the truth is known?",
-        "",
-        "Written by `python benchmarks/validity.py`; the figures are those of the JSON files in `benchmarks/results`.",
-        "",
-    ]
-    writers: dict[str, Callable[[dict[str, Any]], Iterator[str]]] = {
-        "validity": phases_table,
-        "validity_mixtures": mixtures_table,
-        "validity_noise": noise_table,
-        "early_sign": early_sign_table,
-    }
-    for name, writer in writers.items():
-        path = RESULTS / f"{name}.json"
-        if path.exists():
-            report = json.loads(path.read_text())
-            lines += [*writer(report), *provenance(report), ""]
-    return "\n".join(lines).rstrip() + "\n"
-
-
-def provenance(report: dict[str, Any]) -> list[str]:
-    """Seed and machine, where the file has them."""
-    known = [f"{key} {report[key]}" for key in ("seed",) if key in report]
-    known += [str(value) for value in report.get("machine", {}).values()]
-    return ["", f"*{', '.join(known)}.*"] if known else []
-
-
-def table(columns: list[str], rows: list[list[Any]]) -> list[str]:
-    """A Markdown table."""
-    return ["", *(f"| {' | '.join(map(str, row))} |" for row in (columns, ["---"] * len(columns), *rows))]
-
-
-def percent(value: float | None) -> str:
-    """A share in per cent; a dash where there is none."""
-    return "–" if value is None or not math.isfinite(value) else f"{100 * value:.1f} %"
-
-
-def phases_table(report: dict[str, Any]) -> Iterator[str]:
-    """False alarms, delay and onset of each rule."""
-    yield "## The phase detector on simulated trainings"
-    yield ""
-    yield "What was simulated, and what counts as true (nats; the level is drawn from −0.1 … 0.4, independent Gaussian"
-    yield "noise of 0.002 … 0.05 unless said otherwise):"
-    yield ""
-    for family, meaning in report["families"].items():
-        yield f"- **{family}**: {meaning}."
-    yield ""
-    yield "A false alarm is a detection where there is no onset, or before it. The delay counts from the first"
-    yield "measurement of the overfitting phase, as a share of the run, and a missed onset counts as an infinite delay"
-    yield "(a dash where half are missed). The onset error is that of the dated onset, also as a share of the run; in"
-    yield "brackets that of `segment` afterwards, with the coverage of its 90 % interval."
-    rows = []
-    for row in report["rows"]:
-        after = ""
-        if "offline_onset_error" in row:
-            after = f" ({percent(row['offline_onset_error'])}, {percent(row['offline_coverage'])})"
-        rows.append(
-            [
-                *(row[key] for key in ("family", "length", "n", "rule")),
-                *(percent(row[key]) for key in ("false_alarms", "missed", "median_delay")),
-                percent(row["median_onset_error"]) + after,
-                percent(row["normal_at_the_end"]),
-            ]
-        )
-    columns = ["family", "measurements", "runs", "rule", "false alarms", "missed", "median delay", "onset error"]
-    yield from table([*columns, "normal at the end"], rows)
-
-
-def mixtures_table(report: dict[str, Any]) -> Iterator[str]:
-    """Bias and coverage of the share, and the Gaussian case."""
-    yield "## Known mixtures of decay and spindle"
-    yield ""
-    yield f"γM(δ)I* + spindle with {report['n']} variables and {report['images']} images, δ from 0.001 … 0.1, α from"
-    yield "0.6 … 1.1; every image, order and sign of either part varies log-normally by the noise given, with mean 1."
-    keys = ("bias", "rms_error")
-    shares = ("coverage", "width", "identified", "coverage_where_identified")
-    yield from table(
-        [
-            "noise",
-            "share",
-            "fits",
-            "bias",
-            "RMS error",
-            "coverage of the 90 % interval",
-            "width",
-            "identified",
-            "of these covered",
-        ],
-        [
-            [row["noise"], row["share"], row["fits"], *(f"{row[key]:+.3f}" for key in keys)]
-            + [percent(row[key]) if key != "width" else f"{row[key]:.2f}" for key in shares]
-            for row in report["rows"]
-        ],
-    )
-    found = report["gaussian"]
-    yield ""
-    yield f"Independent Gaussian effects (n = 10): α = {found['alpha']:.3f}, spindle share"
-    yield f"{found['spindle_share']:.3f}, R² {found['r_squared']:.4f}. In theory α = 1 and the share is 1."
-
-
-def noise_table(report: dict[str, Any]) -> Iterator[str]:
-    """Spearman correlation and change of the decay."""
-    yield "## A disturbed network"
-    yield ""
-    yield "The quickstart's network with noise on its parameters (relative to the root mean square of each tensor) and"
-    yield "with FGSM on its inputs. The paper says that the spindle grows with σ (Spearman 1) and that the decay is not"
-    yield "affected much. One figure for each network."
-    yield from table(
-        [
-            "disturbance",
-            "reference",
-            "M acts on",
-            "Spearman(σ, spindle)",
-            "largest change of the decay",
-            "R²",
-            "identified",
-        ],
-        [
-            [
-                *(row[key] for key in ("kind", "reference", "effects")),
-                ", ".join(f"{value:.2f}" for value in row["spearman"]),
-                ", ".join(percent(value) for value in row["largest_decay_change"]),
-                f"{row['median_r_squared']:.3f}",
-                percent(row["identified"]),
-            ]
-            for row in report["summary"]
-        ],
-    )
-
-
-def early_sign_table(report: dict[str, Any]) -> Iterator[str]:
-    """Epochs between the first significant rise and the onset."""
-    yield "## Is the spindle an early sign?"
-    yield ""
-    yield f"The quickstart, measured every {report['every']} epochs. For each measure the epoch of its first"
-    yield "significant rise above its lowest value so far, and in brackets how many epochs before the onset of the gap"
-    yield "that is."
-
-    def with_lead(rise: int | None, onset: int | None) -> str:
-        if rise is None:
-            return "never"
-        return str(rise) if onset is None else f"{rise} ({onset - rise:+d})"
-
-    yield from table(
-        ["label noise", "weight decay", "onset", "said at", *COMPANIONS],
-        [
-            [row["label_noise"], row["weight_decay"], row["onset"] or "none", row["detected"] or "never"]
-            + [with_lead(row["rises"][name], row["onset"]) for name in COMPANIONS]
-            for row in report["rows"]
-        ],
-    )
-    yield ""
-    for name in COMPANIONS:
-        leads = [r["onset"] - r["rises"][name] for r in report["rows"] if r["onset"] and r["rises"][name] is not None]
-        if leads:
-            yield f"- `{name}` rose {statistics.median(leads):+g} epochs before the onset (median, {len(leads)} runs)."
 
 
 def machine() -> dict[str, Any]:

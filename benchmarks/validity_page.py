@@ -1,0 +1,242 @@
+"""The page *Is it right where the truth is known?*, of what ``validity.py`` and ``references.py`` have measured."""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = ["write_page"]
+
+RESULTS = Path(__file__).parent / "results"
+DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "validity.md"
+
+
+def write_page() -> None:
+    """Write the page anew."""
+    DOCUMENT.parent.mkdir(exist_ok=True)
+    DOCUMENT.write_text(document())
+
+
+def document() -> str:
+    """All tables that have figures, as Markdown."""
+    lines = [
+        "# Is it right where the truth is known?",
+        "",
+        "Written by `python benchmarks/validity.py`; the figures are those of the JSON files in `benchmarks/results`.",
+        "",
+    ]
+    writers: dict[str, Callable[[dict[str, Any]], Iterator[str]]] = {
+        "validity": phases_table,
+        "validity_mixtures": mixtures_table,
+        "validity_noise": noise_table,
+        "references": references_table,
+        "early_sign": early_sign_table,
+    }
+    for name, writer in writers.items():
+        path = RESULTS / f"{name}.json"
+        if path.exists():
+            report = json.loads(path.read_text())
+            lines += [*writer(report), *provenance(report), ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def provenance(report: dict[str, Any]) -> list[str]:
+    """Seed and machine, where the file has them."""
+    known = [f"{key} {report[key]}" for key in ("seed",) if key in report]
+    known += [str(value) for value in report.get("machine", {}).values()]
+    return ["", f"*{', '.join(known)}.*"] if known else []
+
+
+def table(columns: list[str], rows: list[list[Any]]) -> list[str]:
+    """A Markdown table."""
+    return ["", *(f"| {' | '.join(map(str, row))} |" for row in (columns, ["---"] * len(columns), *rows))]
+
+
+def percent(value: float | None) -> str:
+    """A share in per cent; a dash where there is none."""
+    return "–" if value is None or not math.isfinite(value) else f"{100 * value:.1f} %"
+
+
+def phases_table(report: dict[str, Any]) -> Iterator[str]:
+    """False alarms, delay and onset of each rule."""
+    yield "## The phase detector on simulated trainings"
+    yield ""
+    yield "What was simulated, and what counts as true (nats; the level is drawn from −0.1 … 0.4, independent Gaussian"
+    yield "noise of 0.002 … 0.05 unless said otherwise):"
+    yield ""
+    for family, meaning in report["families"].items():
+        yield f"- **{family}**: {meaning}."
+    yield ""
+    yield "A false alarm is a detection where there is no onset, or before it. The delay counts from the first"
+    yield "measurement of the overfitting phase, as a share of the run, and a missed onset counts as an infinite delay"
+    yield "(a dash where half are missed). The onset error is that of the dated onset, also as a share of the run; in"
+    yield "brackets that of `segment` afterwards, with the coverage of its 90 % interval."
+    rows = []
+    for row in report["rows"]:
+        after = ""
+        if "offline_onset_error" in row:
+            after = f" ({percent(row['offline_onset_error'])}, {percent(row['offline_coverage'])})"
+        rows.append(
+            [
+                *(row[key] for key in ("family", "length", "n", "rule")),
+                *(percent(row[key]) for key in ("false_alarms", "missed", "median_delay")),
+                percent(row["median_onset_error"]) + after,
+                percent(row["normal_at_the_end"]),
+            ]
+        )
+    columns = ["family", "measurements", "runs", "rule", "false alarms", "missed", "median delay", "onset error"]
+    yield from table([*columns, "normal at the end"], rows)
+
+
+def mixtures_table(report: dict[str, Any]) -> Iterator[str]:
+    """Bias and coverage of the share, and the Gaussian case."""
+    yield "## Known mixtures of decay and spindle"
+    yield ""
+    yield f"γM(δ)I* + spindle with {report['n']} variables and {report['images']} images, δ from 0.001 … 0.1, α from"
+    yield "0.6 … 1.1; every image, order and sign of either part varies log-normally by the noise given, with mean 1."
+    keys = ("bias", "rms_error")
+    shares = ("coverage", "width", "identified", "coverage_where_identified")
+    yield from table(
+        [
+            "noise",
+            "share",
+            "fits",
+            "bias",
+            "RMS error",
+            "coverage of the 90 % interval",
+            "width",
+            "identified",
+            "of these covered",
+        ],
+        [
+            [row["noise"], row["share"], row["fits"], *(f"{row[key]:+.3f}" for key in keys)]
+            + [percent(row[key]) if key != "width" else f"{row[key]:.2f}" for key in shares]
+            for row in report["rows"]
+        ],
+    )
+    found = report["gaussian"]
+    yield ""
+    yield f"Independent Gaussian effects (n = 10): α = {found['alpha']:.3f}, spindle share"
+    yield f"{found['spindle_share']:.3f}, R² {found['r_squared']:.4f}. In theory α = 1 and the share is 1."
+
+
+def noise_table(report: dict[str, Any]) -> Iterator[str]:
+    """Spearman correlation and change of the decay."""
+    yield "## A disturbed network"
+    yield ""
+    yield "The quickstart's network with noise on its parameters (relative to the root mean square of each tensor) and"
+    yield "with FGSM on its inputs. The paper says that the spindle grows with σ (Spearman 1) and that the decay is not"
+    yield "affected much. One figure for each network."
+    yield from table(
+        [
+            "disturbance",
+            "reference",
+            "M acts on",
+            "Spearman(σ, spindle)",
+            "largest change of the decay",
+            "R²",
+            "identified",
+        ],
+        [
+            [
+                *(row[key] for key in ("kind", "reference", "effects")),
+                ", ".join(f"{value:.2f}" for value in row["spearman"]),
+                ", ".join(percent(value) for value in row["largest_decay_change"]),
+                f"{row['median_r_squared']:.3f}",
+                percent(row["identified"]),
+            ]
+            for row in report["summary"]
+        ],
+    )
+
+    yield ""
+    yield "The same for the options by which the monitor works (reference `onset`, salient effects): totals relative to"
+    yield "the undisturbed network's strength, one figure for each network."
+    yield from table(["disturbance", "σ", "spindle", "decay", "spindle share"], _by_sigma(report["rows"]))
+
+
+def _by_sigma(rows: list[dict[str, Any]]) -> list[list[Any]]:
+    """What becomes of decay and spindle at every σ, for each network."""
+    mine = [row for row in rows if (row["reference"], row["effects"]) == ("onset", "salient")]
+    whole = {row["seed"]: row["spindle"] + row["decay"] for row in mine if not row["sigma"]}
+    found = []
+    for kind, sigma in dict.fromkeys((row["kind"], row["sigma"]) for row in mine):
+        here = sorted((r for r in mine if (r["kind"], r["sigma"]) == (kind, sigma)), key=lambda row: row["seed"])
+        parts = [", ".join(f"{row[part] / whole[row['seed']]:.2f}" for row in here) for part in ("spindle", "decay")]
+        shares = ", ".join(f"{row['spindle_share']:.2f}" for row in here)
+        found.append([kind, f"{sigma:.3f}", *parts, shares])
+    return found
+
+
+def references_table(report: dict[str, Any]) -> Iterator[str]:
+    """What the fits of whole trainings are worth with each reference."""
+    yield "## Which reference?"
+    yield ""
+    yield "Eq. 9 at every measured epoch of trainings on real data (`python -m experiments reproduce --size small`),"
+    yield "the reference's own epoch left out: the decay is made from the network at the end of the normal phase"
+    yield "(`onset`) or from the last one (`final`), and M acts on the salient or on all effects. Mean ± standard"
+    yield "deviation over the seeds. The last columns are the spindle share untrained, at the end of the normal phase and"
+    yield "at the last epoch; at its own epoch a reference has the share 0 if M acts on salient effects."
+    yield from table(
+        [
+            *("run", "seeds", "reference", "M acts on", "median R²", "least R²", "interval's width", "identified"),
+            *("untrained", "end of normal", "last"),
+        ],
+        [
+            [row["run"], len(row["seeds"]), row["reference"], row["effects"]]
+            + [_spread(row[key]) for key in ("median_r_squared", "least_r_squared", "width", "identified")]
+            + [_spread(row[key]) for key in ("share_untrained", "share_normal_end", "share_last")]
+            for row in report["rows"]
+        ],
+    )
+    yield ""
+    for row in report["overall"]:
+        yield (
+            f"- `{row['reference']}`, {row['effects']} effects: median R² {row['median_r_squared']:.3f}, median width"
+            f" {row['width']:.2f}, {percent(row['identified'])} identified over {row['fits']} fits."
+        )
+
+
+def _spread(values: list[float]) -> str:
+    """Mean ± standard deviation; the mean alone where there is one value."""
+    mean = f"{statistics.mean(values):.2f}"
+    return mean if len(values) == 1 else f"{mean} ± {statistics.stdev(values):.2f}"
+
+
+def early_sign_table(report: dict[str, Any]) -> Iterator[str]:
+    """Epochs between the first significant rise and the onset."""
+    yield "## Is the spindle an early sign?"
+    yield ""
+    yield f"The quickstart, measured every {report['every']} epochs. For each measure the epoch of its first"
+    yield "significant rise above its lowest value so far, and in brackets how many epochs before the onset of the gap"
+    yield "that is."
+
+    def with_lead(rise: int | None, onset: int | None) -> str:
+        if rise is None:
+            return "never"
+        return str(rise) if onset is None else f"{rise} ({onset - rise:+d})"
+
+    companions = list(report["rows"][0]["rises"])
+    yield from table(
+        ["label noise", "weight decay", "onset", "said at", *companions],
+        [
+            [row["label_noise"], row["weight_decay"], row["onset"] or "none", row["detected"] or "never"]
+            + [with_lead(row["rises"][name], row["onset"]) for name in companions]
+            for row in report["rows"]
+        ],
+    )
+    yield ""
+    for name in companions:
+        leads = [r["onset"] - r["rises"][name] for r in report["rows"] if r["onset"] and r["rises"][name] is not None]
+        if leads:
+            yield f"- `{name}` rose {statistics.median(leads):+g} epochs before the onset (median, {len(leads)} runs)."
+
+
+if __name__ == "__main__":
+    write_page()
