@@ -3,7 +3,7 @@ VENV ?= .venv
 PYTHON ?= python3
 RUN = $(VENV)/bin/python -m
 
-.PHONY: install demo test lint docs bench-extraction bench-masking bench-overhead bench-disentangle bench-event-files validity
+.PHONY: install demo test lint docs bench-extraction bench-masking bench-overhead bench-disentangle bench-event-files validity references
 
 install: $(VENV)/.installed
 
@@ -31,6 +31,7 @@ bench-extraction: install
 
 bench-masking: install
 	$(VENV)/bin/python benchmarks/masking.py $(ARGS)
+	$(VENV)/bin/python benchmarks/ranks.py
 	$(VENV)/bin/python benchmarks/engine_page.py
 
 bench-overhead: install
@@ -46,6 +47,10 @@ bench-event-files: install
 # Whether the fits and the phases are right where the truth is known; takes hours.
 validity: install
 	$(VENV)/bin/python benchmarks/validity.py $(ARGS)
+
+# Reads the runs that `python -m experiments reproduce` has left.
+references: install
+	$(VENV)/bin/python benchmarks/references.py $(ARGS)
 
 docs: install
 	$(RUN) mkdocs build --strict $(ARGS)

@@ -3,7 +3,7 @@
 Each network is run on all masked versions of some images or sentences: by the engine; by the engine without its tables
 of local values; by the bare layers after the mask on as many random maps, at the best of several batch sizes; and as a
 whole on as many random inputs. They take turns, so that a busy machine is busy for all of them; a ratio is that of the
-best times. On a CPU they run on one thread, and time is the process's own. Each network has a process of its own, so
+best times of several rounds. On a CPU they run on one thread, and time is the process's own. Each network has a process of its own, so
 that its peak memory is its own, too.
 
 On a CPU the large networks are given fewer variables than the paper's ten; with ten the engine alone is run on one
@@ -19,7 +19,6 @@ import argparse
 import json
 import os
 import platform
-import resource
 import statistics
 import subprocess
 import sys
@@ -54,7 +53,12 @@ RESULTS = Path(__file__).parent / "results"
 PAPER_ROWS = 50 * 2**10
 """Masked inputs of one measurement with the paper's settings."""
 
-ROUNDS = 2
+ROUNDS = (2, 12)
+"""At least, and at most."""
+
+SECONDS = 30.0
+"""After which no further round begins."""
+
 MINILM = {"hidden_size": 384, "num_hidden_layers": 6, "num_attention_heads": 12, "intermediate_size": 1536}
 SENTENCE = 24
 """Tokens; what a sentence of SST-2 has on average, with its two special ones."""
@@ -116,13 +120,16 @@ def _minilm() -> nn.Module:
 
 
 NETWORKS = {
-    "LeNet": Network(LeNet, (1, 28, 28), 1, 10, 2, (64, 256, 1024)),
-    "VGG-11 at 32": Network(VGG11, (3, 32, 32), 4, 8, 1, (16, 64)),
-    "AlexNet at 224": Network(lambda: alexnet(weights=None), (3, 224, 224), 1, 6, 1, (8, 32)),
-    "MiniLM, 24 tokens": Network(_minilm, (SENTENCE,), None, 7, 1, (16, 64)),
-    "VGG-16 at 224": Network(lambda: vgg16(weights=None), (3, 224, 224), 3, 3, 1, (1, 8)),
+    "LeNet": Network(LeNet, (1, 28, 28), 1, 10, 2, (16, 64, 256, 1024)),
+    "VGG-11 at 32": Network(VGG11, (3, 32, 32), 4, 8, 1, (16, 64, 256)),
+    "AlexNet at 224": Network(lambda: alexnet(weights=None), (3, 224, 224), 1, 6, 1, (8, 16, 64)),
+    "MiniLM, 24 tokens": Network(_minilm, (SENTENCE,), None, 7, 1, (16, 64, 256)),
+    "VGG-16 at 224": Network(lambda: vgg16(weights=None), (3, 224, 224), 3, 3, 1, (1, 8, 16)),
 }
 QUICK = ("LeNet",)
+LARGE = "VGG-16 at 224"
+MEMORY = ((0, True, 10), (0, False, 5), (1, False, 2))
+"""How its memory is measured: chunk (0 is automatic), with tables, variables. Without tables a mask takes a second."""
 
 
 def main() -> None:
@@ -131,13 +138,10 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="the smallest network only; writes no results")
     parser.add_argument("--device", default="cpu", help="where the networks run")
     parser.add_argument("--case", help=argparse.SUPPRESS)
-    parser.add_argument("--rank", type=int, help=argparse.SUPPRESS)
-    parser.add_argument("--knob", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--memory", type=int, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.rank is not None:
-        print(json.dumps(one_rank(options.rank, ranks=int(os.environ["WORLD_SIZE"]))))
-    elif options.knob is not None:
-        print(json.dumps(peak_of(NETWORKS[options.case], options.device, options.knob)))
+    if options.memory is not None:
+        print(json.dumps(peak_of(NETWORKS[options.case], options.device, MEMORY[options.memory])))
     elif options.case:
         print(json.dumps(run_network(options.case, options.device)))
     else:
@@ -155,13 +159,9 @@ def report(device: str, *, quick: bool) -> None:
     print_table(rows, device)
     if quick:
         return
-    large = "VGG-16 at 224"
-    knob = [child("--case", large, "--knob", str(size), "--device", device) for size in (1, 16, 0)]
-    result: dict[str, Any] = {"machine": machine(device), "rows": rows, "memory of VGG-16 at 224": knob}
-    if device == "cpu":
-        result["ranks"] = two_ranks()
-    write(result, device)
-    for row in (*knob, result.get("ranks")):
+    memory = [child("--case", LARGE, "--memory", str(one), "--device", device) for one in range(len(MEMORY))]
+    write({"machine": machine(device), "rows": rows, "memory of VGG-16 at 224": memory}, device)
+    for row in memory:
         print(row)
 
 
@@ -171,14 +171,13 @@ def write(result: dict[str, Any], device: str) -> None:
     (RESULTS / f"masking_{device}.json").write_text(json.dumps(result, indent=1) + "\n")
 
 
-def child(*words: str, **environment: str) -> dict[str, Any]:
+def child(*words: str) -> dict[str, Any]:
     """What this file prints as its last line when it is called with some words."""
     done = subprocess.run(  # noqa: S603  # our own file
         [sys.executable, __file__, *words],
         stdout=subprocess.PIPE,
         check=True,
         text=True,
-        env=os.environ | environment,
     )
     return json.loads(done.stdout.splitlines()[-1])
 
@@ -195,17 +194,23 @@ def run_network(name: str, device: str) -> dict[str, Any]:
     whole = whole_network(model)
     rows = samples * 2**n
     with observing(model):
-        best = min(case.batch_sizes, key=lambda size: bare_time(suffix, maps, size, min(rows, 2 * size), device))
+        by_size = times_by_size(suffix, maps, case.batch_sizes, device)
+        best = min(
+            (size for size in case.batch_sizes if size <= max(rows, case.batch_sizes[0])), key=by_size.__getitem__
+        )
         images = random_inputs(case, 1, device)
-        rounds = []
-        for _ in range(ROUNDS):
+        rounds: list[dict[str, float]] = []
+        began = now(device)
+        while len(rounds) < ROUNDS[0] or (len(rounds) < ROUNDS[1] and now(device) - began < SECONDS):
             engine, probe = engine_time(model, inputs, variables, device)
             plain, _ = engine_time(model, inputs, variables, device, local=False)
+            last, _ = engine_time(model, inputs, variables, device, local=False, channels_last=case.layer is not None)
             bare = bare_time(suffix, maps, best, rows, device)
             full = bare_time(whole, images, best, rows, device)
-            times = {"engine_s": engine, "plain_s": plain, "probe_s": probe, "suffix_s": bare, "full_s": full}
-            rounds.append(times)
+            times = {"engine_s": engine, "plain_s": plain, "channels_last_s": last, "probe_s": probe}
+            rounds.append(times | {"suffix_s": bare, "full_s": full})
         ten = engine_at_ten(case, model, suffix, maps, best, device)
+        embedding = embedding_share(model, images, best, device)
     fastest = {key: min(one[key] for one in rounds) for key in rounds[0]}
     flops = [count_flops(lambda: suffix(maps)), count_flops(lambda: whole(images))]
     return {
@@ -213,14 +218,20 @@ def run_network(name: str, device: str) -> dict[str, Any]:
         "device": device,
         "n": n,
         "samples": samples,
+        "rounds": len(rounds),
         "batch_size": best,
+        "bare_ms_by_batch_size": {size: 1e3 * seconds for size, seconds in by_size.items()},
         "ms_per_masked_input": 1e3 * fastest["engine_s"] / rows,
         "engine_over_suffix": fastest["engine_s"] / fastest["suffix_s"],
         "without_tables_over_suffix": fastest["plain_s"] / fastest["suffix_s"],
-        "at_n_10_over_suffix": ten,
+        "channels_last_over_without_tables": fastest["channels_last_s"] / fastest["plain_s"],
+        "at_n_10_over_suffix": None if ten is None else ten[0] / ten[1],
+        "at_n_10_s": None if ten is None else ten[0],
         "engine_over_full": fastest["engine_s"] / fastest["full_s"],
+        "without_tables_over_full": fastest["plain_s"] / fastest["full_s"],
         "median_engine_over_suffix": statistics.median(one["engine_s"] / one["suffix_s"] for one in rounds),
         "median_without_tables_over_suffix": statistics.median(one["plain_s"] / one["suffix_s"] for one in rounds),
+        "embedding_share_of_full": embedding,
         "prefix_share_of_flops": 1 - flops[0] / flops[1],
         "probe_share_of_paper_run": fastest["probe_s"] / (fastest["engine_s"] / rows * PAPER_ROWS),
         "peak_mb": peak,
@@ -269,7 +280,7 @@ def whole_network(model: nn.Module) -> Callable[[Any], Any]:
 
 
 def engine_time(
-    model: nn.Module, inputs: Any, variables: Variables, device: str, *, local: bool = True
+    model: nn.Module, inputs: Any, variables: Variables, device: str, *, local: bool = True, **options: Any
 ) -> tuple[float, float]:
     """Seconds that the engine takes without and for its first comparison."""
     probe = 0.0
@@ -289,7 +300,7 @@ def engine_time(
     try:
         draws = variables.draw(inputs)
         started = now(device)
-        values(model, inputs, torch.zeros(len(draws)), variables, draws)
+        values(model, inputs, torch.zeros(len(draws)), variables, draws, **options)
         return now(device) - started - probe, probe
     finally:
         MaskedNetwork.choose_way = compare  # type: ignore[method-assign]
@@ -298,8 +309,8 @@ def engine_time(
 
 def engine_at_ten(
     case: Network, model: nn.Module, suffix: Callable[[Any], Any], maps: Any, batch_size: int, device: str
-) -> float | None:
-    """The engine with the paper's ten variables on one sample, relative to the bare layers on as many inputs."""
+) -> tuple[float, float] | None:
+    """Seconds of the engine with the paper's ten variables on one sample, and of the bare layers on as many inputs."""
     if case.layer is None:
         return None
     torch.manual_seed(1)
@@ -310,7 +321,23 @@ def engine_at_ten(
         engine_time(model, inputs, variables, device)[0],
         bare_time(suffix, maps, batch_size, batch_size, device),
     )
-    return engine / (min(before, after) / batch_size * 2**10)
+    return engine, min(before, after) / batch_size * 2**10
+
+
+def times_by_size(run: Callable[[Any], Any], one: Any, sizes: tuple[int, ...], device: str) -> dict[int, float]:
+    """Seconds for one row in batches of each size; the best of two turns."""
+    turns = [[bare_time(run, one, size, 2 * size, device) / (2 * size) for size in sizes] for _ in range(2)]
+    return dict(zip(sizes, map(min, *turns), strict=True))
+
+
+def embedding_share(model: nn.Module, one: Any, size: int, device: str) -> float | None:
+    """What part of a sentence's forward pass its embeddings take: what computing them once would save at most."""
+    if not isinstance(one, dict):
+        return None
+    network: Any = model
+    rows = 32 * size
+    embeddings = bare_time(lambda batch: network.bert.embeddings(batch["input_ids"]), one, size, rows, device)
+    return embeddings / bare_time(whole_network(model), one, size, rows, device)
 
 
 def bare_time(run: Callable[[Any], Any], one: Any, size: int, rows: int, device: str) -> float:
@@ -333,70 +360,61 @@ def count_flops(run: Callable[[], Any]) -> int:
 
 
 def peak_memory(run: Callable[[], Any], device: str) -> float:
-    """Megabytes that a call needs at most beyond what was there before it; in a fresh process."""
+    """Megabytes that a call needs at most beyond what was there before it."""
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
         run()
         return (torch.cuda.max_memory_allocated() - before) / 2**20
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before_mb = resident("VmRSS")
+    forget_peak()
     run()
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 2**10
+    return resident("VmHWM") - before_mb
 
 
-def peak_of(case: Network, device: str, mask_batch_size: int) -> dict[str, Any]:
-    """Peak memory of one image with ``mask_batch_size``, 0 for ``"auto"``; two chunks show it as well as many."""
-    size = mask_batch_size or "auto"
-    model, inputs, variables = set_up(case, device, 1, 5 if device == "cpu" and mask_batch_size != 1 else 2)
-    run = lambda: values(  # noqa: E731
-        model, inputs, torch.zeros(1), variables, variables.draw(inputs), mask_batch_size=size
-    )
+def resident(what: str) -> float:
+    """Megabytes of this process: ``VmRSS`` now, ``VmHWM`` at most."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(what)) / 2**10
+
+
+def forget_peak() -> None:
+    """Let Linux count ``VmHWM`` from now on: making a network takes more memory than having it."""
+    Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_of(case: Network, device: str, setting: tuple[int, bool, int]) -> dict[str, Any]:
+    """Peak memory of one image, and what it was after the first chunk: further masks must not add to it."""
+    size, tables, n = setting
+    model, inputs, variables = set_up(case, device, 1, n)
+    if not tables:
+        MaskedNetwork._try_local = lambda *_: None  # type: ignore[method-assign]  # noqa: SLF001
+    first: list[float] = []
     weights = sum(tensor.numel() * tensor.element_size() for tensor in model.parameters()) / 2**20
-    return {"mask_batch_size": size, "peak_mb": peak_memory(run, device), "weights_mb": weights}
 
+    def whole() -> float:
+        return torch.cuda.max_memory_allocated() / 2**20 if device == "cuda" else resident("VmHWM")
 
-# -- two processes -----------------------------------------------------------------------------------------------------
+    def output(logits: Tensor, _targets: Tensor) -> Tensor:
+        first.append(whole())
+        return logits[:, 0]
 
-
-def two_ranks() -> dict[str, Any]:
-    """One process and two, with one thread each, on the same samples.
-
-    Where others use the machine, too, the processor time of the slower rank says what the clock would say alone.
-    """
-    environment = {"OMP_NUM_THREADS": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29551"}
-    single = child("--rank", "0", WORLD_SIZE="1", **environment)
-    command = [sys.executable, __file__, "--rank", "1"]
-    second = subprocess.Popen(  # noqa: S603  # our own file
-        command, env=os.environ | environment | {"WORLD_SIZE": "2"}, stdout=subprocess.PIPE, text=True
+    run = lambda: values(  # noqa: E731
+        model, inputs, torch.zeros(1), variables, variables.draw(inputs), output=output, mask_batch_size=size or "auto"
     )
-    first = child("--rank", "0", WORLD_SIZE="2", **environment)
-    other = json.loads(second.communicate()[0].splitlines()[-1])
-    slower = {key: max(first[key], other[key]) for key in first}
+    started = now(device)
+    peak = peak_memory(run, device)
     return {
-        "single": single,
-        "slower of two": slower,
-        "times_faster": single["wall_s"] / slower["wall_s"],
-        "times_less_processor_time": single["processor_s"] / slower["processor_s"],
-        "load": os.getloadavg()[0],
+        "mask_batch_size": size or "auto",
+        "tables": tables,
+        "masks": 2**n,
+        "chunks": len(first),
+        "peak_mb": peak,
+        "whole_process_mb": whole(),
+        "after_first_chunk_mb": first[0],
+        "weights_mb": weights,
+        "seconds": now(device) - started,
     }
-
-
-def one_rank(rank: int, ranks: int) -> dict[str, float]:
-    """Time of this process's share of 16 samples of VGG-11."""
-    torch.set_num_threads(1)
-    if ranks > 1:
-        torch.distributed.init_process_group("gloo", rank=rank, world_size=ranks)
-    model, inputs, variables = set_up(NETWORKS["VGG-11 at 32"], "cpu", 16, 6)
-    draws = variables.draw(inputs)
-
-    def work(share: Any) -> Tensor:
-        chosen = list(share)
-        return values(model, inputs[chosen], torch.zeros(len(chosen)), variables, [draws[row] for row in chosen])
-
-    values(model, inputs[:1], torch.zeros(1), variables, draws[:1])
-    started, busy = time.perf_counter(), time.process_time()
-    share_out(range(len(draws)), work)
-    return {"wall_s": time.perf_counter() - started, "processor_s": time.process_time() - busy}
 
 
 # -- reporting ---------------------------------------------------------------------------------------------------------

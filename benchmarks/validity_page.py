@@ -181,8 +181,8 @@ def references_table(report: dict[str, Any]) -> Iterator[str]:
     yield "Eq. 9 at every measured epoch of trainings on real data (`python -m experiments reproduce --size small`),"
     yield "the reference's own epoch left out: the decay is made from the network at the end of the normal phase"
     yield "(`onset`) or from the last one (`final`), and M acts on the salient or on all effects. Mean ± standard"
-    yield "deviation over the seeds. The last columns are the spindle share untrained, at the end of the normal phase and"
-    yield "at the last epoch; at its own epoch a reference has the share 0 if M acts on salient effects."
+    yield "deviation over the seeds. The last columns are the spindle share untrained, at the end of the normal phase"
+    yield "and at the last epoch; at its own epoch a reference has the share 0 if M acts on salient effects."
     yield from table(
         [
             *("run", "seeds", "reference", "M acts on", "median R²", "least R²", "interval's width", "identified"),
