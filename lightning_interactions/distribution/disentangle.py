@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from numbers import Integral
 from typing import TYPE_CHECKING
 
 import scipy.optimize
@@ -35,11 +36,12 @@ from torch import Tensor
 from lightning_interactions.distribution.decay import sample_decay
 from lightning_interactions.distribution.spindle import spindle
 from lightning_interactions.distribution.strength import salient_effects
+from lightning_interactions.interactions import check_interactions
 
 if TYPE_CHECKING:
     from lightning_interactions.interactions import Interactions
 
-__all__ = ["PROFILE_TOLERANCE", "WIDEST_SHARE", "Disentangled", "disentangle"]
+__all__ = ["PROFILE_TOLERANCE", "WIDEST_SHARE", "Disentangled", "check_ranges", "disentangle"]
 
 PROFILE_TOLERANCE = 0.01
 """How far below the best the R² of a fit may lie that still counts as good, where there are no samples to tell."""
@@ -50,8 +52,11 @@ WIDEST_SHARE = 0.5
 _DELTAS = 61
 _ALPHAS = 57
 _SHARES = 201
+_FINE = 31
+"""Points of the finer grid between the neighbours of the best (α, δ): with little noise, no point of the coarse one but
+the best may be plausible."""
 _CELLS = 800
-"""The bootstrap looks at so many of the best cells of the grid."""
+"""The bootstrap looks at so many of the best cells of the coarse grid, and at the whole fine one."""
 _PARAMETERS = ("alpha", "beta", "gamma", "delta", "spindle_share")
 
 
@@ -121,6 +126,7 @@ def disentangle(
         the two parts, their parameters and intervals.
 
     Raises:
+        TypeError: if the reference is no :class:`~lightning_interactions.Interactions`.
         ValueError: if the shapes or the orders do not match the reference's, for strength that is not finite, negative
             or all zero, or for a range that is reversed or not positive.
 
@@ -135,16 +141,25 @@ def disentangle(
         >>> round(found.r_squared, 4)
         1.0
     """
-    _check_ranges(delta_range=delta_range, alpha_range=alpha_range)
+    check_interactions(reference=reference)
+    if not isinstance(bootstraps, Integral) or bootstraps < 0:
+        msg = f"`bootstraps` must be a whole number, at least 0, got {bootstraps!r}."
+        raise ValueError(msg)
+    check_ranges(delta_range=delta_range, alpha_range=alpha_range)
     strength = _stacked(positive, negative, reference.n_variables)
     and_, or_ = salient_effects(reference, threshold)
     low, high = delta_range
-    deltas = torch.logspace(math.log10(low), math.log10(high), _DELTAS, dtype=torch.float64)
+    log_deltas = torch.linspace(math.log(low), math.log(high), _DELTAS, dtype=torch.float64)
     alphas = torch.linspace(*alpha_range, _ALPHAS, dtype=torch.float64)
-    decays = torch.cat(sample_decay(and_, or_, deltas), dim=-1)  # (deltas, samples, 2n)
+    decays = torch.cat(sample_decay(and_, or_, log_deltas.exp()), dim=-1)  # (deltas, samples, 2n)
+    coarse = _Products.of(strength.mean(dim=0)[None], decays.mean(dim=1)[None], _both_signs(alphas, strength))
+    alpha, delta = _refine(coarse.fits(), log_deltas, alphas, strength, and_, or_)
+    finer = _between_neighbours(log_deltas, math.log(delta))
+    log_deltas = torch.cat([log_deltas, finer])
+    alphas = torch.cat([alphas, _between_neighbours(alphas, alpha)])
+    decays = torch.cat([decays, torch.cat(sample_decay(and_, or_, finer.exp()), dim=-1)])
     spindles = _both_signs(alphas, strength)
-    grid = _Products.of(strength.mean(dim=0)[None], decays.mean(dim=1)[None], _both_signs(alphas, strength))
-    alpha, delta = _refine(grid.fits(), deltas, alphas, strength, and_, or_)
+    grid = _Products.of(strength.mean(dim=0)[None], decays.mean(dim=1)[None], spindles)
     decay_shape = torch.cat(sample_decay(and_, or_, delta), dim=-1).mean(dim=0)
     best = _Products.of(
         strength.mean(dim=0)[None], decay_shape[None, None], _both_signs(torch.tensor([alpha]), strength)
@@ -155,7 +170,7 @@ def disentangle(
         own, others = _resampling(len(strength), decays.shape[1], bootstraps, seed)
         drawn = own @ strength, torch.einsum("bs,dso->bdo", others, decays)
         allowed = [_allowed_loss(grid, share, *drawn, spindles, coverage) for share in (point["spindle_share"], 0.0)]
-    intervals = _intervals(grid, deltas, alphas, point, allowed)
+    intervals = _intervals(grid, log_deltas.exp(), alphas, point, allowed)
     return _result(point, intervals, strength.mean(dim=0), decay_shape)
 
 
@@ -260,13 +275,19 @@ class _Fits:
         return {name: value.item() for name, value in vars(self).items()}
 
 
+def _between_neighbours(values: Tensor, best: float) -> Tensor:
+    """Points from one neighbour of ``best`` on an even grid to the other, ``best`` among them."""
+    step = (values[1] - values[0]).item()
+    points = best + step * torch.linspace(-1, 1, _FINE, dtype=torch.float64)
+    return points.clamp(values[0].item(), values[-1].item())
+
+
 def _refine(
-    grid: _Fits, deltas: Tensor, alphas: Tensor, strength: Tensor, and_: Tensor, or_: Tensor
+    grid: _Fits, log_deltas: Tensor, alphas: Tensor, strength: Tensor, and_: Tensor, or_: Tensor
 ) -> tuple[float, float]:
     """The best (α, δ) of all samples together, searched around the best cell of the grid."""
     mean = strength.mean(dim=0)[None]
     row, column = divmod(int(grid.r_squared[0].argmax()), len(alphas))
-    log_deltas = deltas.log()
 
     def loss(point: tuple[float, float]) -> float:
         decays = torch.cat(sample_decay(and_, or_, math.exp(point[1])), dim=-1).mean(dim=0)
@@ -304,7 +325,12 @@ def _allowed_loss(
     share = share if math.isfinite(share) else 0.0
     best = (grid.aa * (1 - grid.fits().r_squared)).flatten()
     of_share, gamma, beta = (side.flatten() for side in grid.fits_at_share(share))
-    cells = torch.minimum(best, of_share).argsort()[:_CELLS]
+    coarse = torch.zeros(grid.ds.shape[1:], dtype=torch.bool)
+    coarse[:_DELTAS, :_ALPHAS] = True
+    fine = torch.zeros_like(coarse)
+    fine[_DELTAS:, _ALPHAS:] = True
+    ranked = torch.minimum(best, of_share).where(coarse.flatten(), torch.inf).argsort()
+    cells = torch.cat([ranked[:_CELLS], fine.flatten().nonzero()[:, 0]])
     place = int(of_share.argmin())
     row, column = divmod(place, len(spindles))
     # What Eq. 9 with this share leaves of the mean is taken out: the draws are from a world in which it is true.
@@ -332,7 +358,7 @@ def _intervals(
         "gamma": fits.gamma[0][plausible],
         "delta": deltas[:, None].expand_as(loss)[plausible],
         # For the share there is more than the best fit of each α and δ.
-        "spindle_share": _plausible_shares(grid, smallest, allowed),
+        "spindle_share": _plausible_shares(grid, point["spindle_share"], smallest, allowed),
     }
     intervals = {}
     for name in _PARAMETERS:
@@ -341,9 +367,11 @@ def _intervals(
     return intervals
 
 
-def _plausible_shares(grid: _Products, smallest: float, allowed: list[float]) -> Tensor:
+def _plausible_shares(grid: _Products, share: float, smallest: float, allowed: list[float]) -> Tensor:
     """Shares within the loss allowed; for 0, where α loses its meaning and is free to fit noise, it has its own."""
     shares = torch.linspace(0, 1, _SHARES, dtype=torch.float64)
+    if math.isfinite(share):
+        shares = torch.cat([shares, _between_neighbours(shares, share)])
     loss = grid.fits_at_share(shares[:, None, None])[0].flatten(start_dim=1).amin(dim=1)
     limits = torch.full_like(shares, allowed[0])
     limits[0] = max(allowed)
@@ -407,14 +435,20 @@ def _stacked(positive: Tensor, negative: Tensor, n_variables: int) -> Tensor:
     strength = torch.cat([positive, negative], dim=1).double()
     if not strength.isfinite().all() or (strength < 0).any() or strength.sum() == 0:
         msg = (
-            "`positive` and `negative` must be finite, non-negative and not all zero."
-            " HINT: nothing is salient yet, or a measurement failed."
+            f"`positive` and `negative` must be finite, non-negative and not all zero, got means of"
+            f" {strength.mean(dim=0).tolist()}."
+            f" HINT: nothing is salient yet, or a measurement failed."
         )
         raise ValueError(msg)
     return strength
 
 
-def _check_ranges(**ranges: tuple[float, float]) -> None:
+def check_ranges(**ranges: tuple[float, float]) -> None:
+    """Refuse ranges that are reversed or not positive.
+
+    Raises:
+        ValueError: naming the argument.
+    """
     for name, (low, high) in ranges.items():
         if not 0 < low < high < math.inf:
             msg = f"`{name}` must be (low, high) with 0 < low < high, got {(low, high)!r}."

@@ -31,10 +31,13 @@ _OVERSHOOT = 1e-9
 
 
 AUTO = "auto"
-"""The name under which the number of variables chooses the solver."""
+"""The name under which the cost of the exact solution chooses the solver."""
 
-_LARGEST_EXACT = 11
-"""Most variables for which ``"auto"`` takes the exact solver."""
+_EXACT_SECONDS = {8: 0.022, 10: 0.28, 12: 10.5}
+"""What the exact solution of a sample takes on two cores, by n (``benchmarks/results/extraction_cpu.json``)."""
+
+_PATIENCE_SECONDS = 60.0
+"""How long ``"auto"`` lets the exact solution of all samples take."""
 
 
 def solve(
@@ -64,7 +67,8 @@ def solve(
                            ``max_iterations``, ``warm_start`` (an earlier :class:`Solution`) and ``max_memory_mb``
     ``sgd``                the published recipe; options ``steps`` and ``learning_rate``
     ``none``               no optimisation: half AND, half OR (γ = 0, δ = 0)
-    ``auto``               ``interior_point`` up to n = 11, ``admm`` above; see :func:`resolve_solver`
+    ``auto``               ``interior_point`` where that takes a minute at most, else ``admm``; see
+                           :func:`resolve_solver`
     =====================  ============================================================================================
 
     Args:
@@ -99,7 +103,7 @@ def solve(
     """
     _check_values(values)
     _check_tolerance(tolerance)
-    solver = resolve_solver(solver, lattice.variable_count(values))
+    solver = resolve_solver(solver, lattice.variable_count(values), len(values))
     box = _checked_noise_bound(noise_bound, values)
     targets = targets_of(values)
     effects, duals, iterations = SOLVERS[solver](targets, box, tolerance, **options)
@@ -183,34 +187,50 @@ def _warn_if_missed(solution: Solution, tolerance: float) -> None:
         )
 
 
-def resolve_solver(solver: str, n_variables: int) -> str:
+def resolve_solver(solver: str, n_variables: int, n_samples: int = 1) -> str:
     """The solver that a name stands for.
 
-    ``"auto"`` chooses by the cost of the exact solution, which ``benchmarks/extraction.py`` measures on two cores of a
-    CPU: 0.02, 0.3 and 10 s a sample at n = 8, 10 and 12. From there on ``admm`` takes a fraction of the time, and its
-    gap proves how near it comes.
+    ``"auto"`` takes the exact solution while that of all samples needs a minute at most, going by what
+    ``benchmarks/extraction.py`` measures on two cores of a CPU: 0.02, 0.3 and 10 s a sample at n = 8, 10 and 12. Beyond
+    that ``admm`` takes a fraction of the time, and its gap proves how near it comes. Solving samples together saves
+    memory traffic, not work, so the cost grows with their number. GPUs have not been measured: the same holds there.
 
-    ======  ==================  =======================================
-    n       ``"auto"`` is       which is
-    ======  ==================  =======================================
-    1 … 11  ``interior_point``  the optimum, proven to ``tolerance``
-    12 …    ``admm``            nearly the optimum, with a proven gap
-    ======  ==================  =======================================
+    ======  ===============  ==================  =======================================
+    n       samples          ``"auto"`` is       which is
+    ======  ===============  ==================  =======================================
+    1 … 10  to about 200     ``interior_point``  the optimum, proven to ``tolerance``
+    11      to about 35      ``interior_point``  likewise
+    12      to 5             ``interior_point``  likewise
+    13 …    1                ``admm``            nearly the optimum, with a proven gap
+    any     more than these  ``admm``            likewise
+    ======  ===============  ==================  =======================================
+
+    Args:
+        solver: one of :data:`SOLVERS`, or ``"auto"``.
+        n_variables: the number of input variables ``n``.
+        n_samples: how many samples are to be solved, wherever the parts of them are.
 
     Raises:
         ValueError: if there is no solver of that name.
 
     Example:
-        >>> resolve_solver("auto", 10), resolve_solver("auto", 14), resolve_solver("sgd", 14)
+        >>> resolve_solver("auto", 10, 50), resolve_solver("auto", 12, 50), resolve_solver("sgd", 12, 50)
         ('interior_point', 'admm', 'sgd')
     """
     if solver == AUTO:
-        return "interior_point" if n_variables <= _LARGEST_EXACT else "admm"
+        return "interior_point" if n_samples * _exact_seconds(n_variables) <= _PATIENCE_SECONDS else "admm"
     if solver not in SOLVERS:
         names = ", ".join(map(repr, (*SOLVERS, AUTO)))
         msg = f"`solver` must be one of {names}, got {solver!r}. HINT: check the spelling."
         raise ValueError(msg)
     return solver
+
+
+def _exact_seconds(n_variables: int) -> float:
+    """The measured cost of a sample, a straight line between and beyond the points in log seconds over n."""
+    below, above = (8, 10) if n_variables <= 10 else (10, 12)  # noqa: PLR2004  # the points measured
+    slope = math.log(_EXACT_SECONDS[above] / _EXACT_SECONDS[below]) / (above - below)
+    return _EXACT_SECONDS[below] * math.exp(slope * (n_variables - below))
 
 
 def _check_values(values: Tensor) -> None:

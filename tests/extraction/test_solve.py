@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from lightning_interactions import lattice
-from lightning_interactions.extraction.solve import SOLVERS, solve
+from lightning_interactions.extraction.solve import SOLVERS, resolve_solver, solve
 
 VALUES = torch.tensor([[1.0, 3.0, 4.0, 10.0], [0.0, 1.0, 1.0, 1.0]])
 QUICK = {"interior_point": {}, "column_generation": {}, "admm": {}, "sgd": {"steps": 5}, "none": {}}
@@ -87,10 +87,30 @@ def test_an_option_of_another_solver_is_refused():
         solve(VALUES, steps=3)
 
 
-@pytest.mark.parametrize(("n", "chosen"), [(3, "interior_point"), (12, "admm")])
-def test_auto_is_the_solver_that_the_number_of_variables_chooses(n, chosen):
+@pytest.mark.parametrize(
+    ("n", "samples", "chosen"),
+    [
+        (1, 10_000, "interior_point"),
+        (8, 50, "interior_point"),
+        (10, 50, "interior_point"),
+        (10, 1000, "admm"),
+        (11, 10, "interior_point"),
+        (11, 50, "admm"),
+        (12, 1, "interior_point"),
+        (12, 50, "admm"),
+        (13, 1, "admm"),
+        (16, 1, "admm"),
+    ],
+)
+def test_auto_goes_by_what_the_exact_solution_of_all_samples_costs(n, samples, chosen):
+    assert resolve_solver("auto", n, samples) == chosen
+
+
+@pytest.mark.parametrize(("n", "samples", "chosen"), [(3, 1, "interior_point"), (12, 6, "admm")])
+def test_auto_is_the_solver_that_it_chooses(n, samples, chosen):
     generator = torch.Generator().manual_seed(n)
-    values = lattice.values_from_and(torch.where(torch.rand(1, 2**n, generator=generator) < 4 / 2**n, 1.0, 0.0))
+    few = torch.rand(samples, 2**n, generator=generator) < 4 / 2**n
+    values = lattice.values_from_and(torch.where(few, 1.0, 0.0))
     automatic, named = (solve(values, 0.01, solver) for solver in ("auto", chosen))
     assert torch.equal(automatic.and_, named.and_)
     assert torch.equal(automatic.iterations, named.iterations)
