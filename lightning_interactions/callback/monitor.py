@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from contextlib import contextmanager
 from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from lightning.pytorch import Callback
 from lightning.pytorch.utilities import rank_zero_warn
 from pytorch_lightning import Callback as StandaloneCallback
 
+from lightning_interactions.callback.faults import Faults, OnError, text_of
 from lightning_interactions.callback.loss_gap import Loss, classification_loss, mean_loss
 from lightning_interactions.callback.progress import measurement_bar
 from lightning_interactions.callback.publish import Publisher
@@ -30,17 +30,18 @@ from lightning_interactions.callback.reference_network import (
 from lightning_interactions.callback.samples import (
     Samples,
     SplitBatch,
-    fixed_random_state,
     flatten_loaders,
+    prepared,
     split_batch,
     take_samples,
+    validating,
 )
 from lightning_interactions.distribution.phases import PhaseDetector
 from lightning_interactions.distribution.reference import ReferenceFits, unfitted
 from lightning_interactions.explain import check_noise_ratio, explain
 from lightning_interactions.extraction.solve import resolve_solver
 from lightning_interactions.history import History
-from lightning_interactions.masking.batches import take_rows, to_device
+from lightning_interactions.masking.batches import take_rows
 from lightning_interactions.masking.forward import Forward, call_network
 from lightning_interactions.masking.layers import find_layer
 from lightning_interactions.masking.memory import MaskBatchSize, check_mask_batch_size
@@ -50,8 +51,6 @@ from lightning_interactions.masking.precision import Precision, check_precision
 from lightning_interactions.masking.variables import Variables
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from lightning_interactions.interactions import Interactions
 
 __all__ = ["InteractionMonitor"]
@@ -66,7 +65,7 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
     AND and OR interactions (:func:`~lightning_interactions.explain`), and logs their strength per order, the gap
     between held-out and training loss, and the phase. It only watches: weights after training are bitwise equal with
     and without it. Mistakes in its set-up are errors before the first training step; a measurement that fails later
-    warns once, logs NaN and is counted.
+    warns once, logs NaN and is counted, or is an error with ``on_error="raise"``.
 
     Epochs are counted as *completed* training epochs: 0 is the untrained network. Records are kept in
     :attr:`history`, in checkpoints, and with the interactions themselves under ``<log_dir>/interactions/``.
@@ -145,6 +144,8 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
             checkpoint or of saved interactions. When the reference changes, all records are fitted anew.
         delta_range: the δ allowed in the fit; see :func:`~lightning_interactions.disentangle`.
         seed: decides which samples are taken.
+        on_error: what a failed measurement, or a result that cannot be written or shown, does once the network is as it
+            was: ``"warn"`` warns once and lets the training go on, ``"raise"`` raises it, in all processes.
         name: tells one monitor from another where a Trainer has several: in keys, files and checkpoints.
         verbose: print one line for each measurement.
         allow_untested: run under a strategy other than a single device or DDP.
@@ -179,6 +180,7 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
         reference: str | Path | Interactions = "onset",
         delta_range: tuple[float, float] | None = None,
         seed: int = 0,
+        on_error: OnError = "warn",
         name: str | None = None,
         verbose: bool = True,
         allow_untested: bool = False,
@@ -223,6 +225,7 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
         self.reference = reference
         self.delta_range = delta_range
         self.seed = seed
+        self.on_error = on_error
         self.verbose = verbose
         self.name = name
         self.allow_untested = allow_untested
@@ -236,7 +239,7 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
         self._train_batches: list[Samples] = []
         self._held_out_batches: list[Samples] = []
         self._noise_floor: NoiseFloor | None = None
-        self._warned: set[str] = set()
+        self._faults = Faults(on_error)
         self._first_phase = self.phase_detector.state_dict()
         self._fits = self._no_fits()
         self._publisher: Publisher | None = None
@@ -271,7 +274,7 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
             self.history, self.failures, self.interactions = History(), 0, None
             self.phase_detector.load_state_dict(self._first_phase)
             self._fits = self._no_fits()
-            self._warned.clear()
+            self._faults.forget()
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Take the samples and measure the untrained network; what is set up wrongly fails here."""
@@ -284,10 +287,11 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
         if trainer.global_step == 0 and 0 not in self.history and self.should_measure(0):
             record = self._measure(trainer, pl_module, epoch=0, configuring=True)
             for logger in trainer.loggers:
-                with self._survived("logging the untrained network"):
+                with self._faults.survived("logging the untrained network"):
                     logger.log_metrics(scalars(record, self._prefix), step=0)
         else:
             self._rehearse(pl_module)
+        self._faults.raise_together()
         for record in list(self.history)[-1:]:
             # `self.log` is not allowed here, and callbacks that monitor a key want it from the first epoch on.
             logged = scalars(record, self._prefix)
@@ -298,6 +302,7 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
         epoch = trainer.current_epoch + 1
         if self.should_measure(epoch):
             record = self._measure(trainer, pl_module, epoch=epoch)
+            self._faults.raise_together()
             # Every rank has the same record; the reduction only keeps Lightning from warning.
             pl_module.log_dict(
                 scalars(record, self._prefix),
@@ -312,6 +317,7 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
         changed = self._refit(trainer, finished=True)
         if self._publisher is not None:
             self._publisher.refit(self.history, changed)
+        self._faults.raise_together()
 
     def state_dict(self) -> dict[str, Any]:
         """The history and the phase, as plain data that a weights-only load accepts."""
@@ -349,7 +355,7 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
     def _validation_loaders(self, trainer: Any) -> list[Any]:
         if trainer.val_dataloaders is None and trainer.enable_validation:
             # Lightning sets them up late when the first epoch has no validation.
-            with _validating(trainer):
+            with validating(trainer):
                 trainer.fit_loop.epoch_loop.val_loop.setup_data()
         loaders = flatten_loaders(trainer.val_dataloaders)
         if not loaders:
@@ -385,14 +391,7 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
         return [self._prepare(trainer, batch) for batch in batches]
 
     def _prepare(self, trainer: Any, batch: Any) -> Samples:
-        """A loader's batch as the network takes it: through the user's transfer hooks and the Trainer's precision."""
-        with fixed_random_state(self.seed), _validating(trainer):
-            # The three steps that Lightning's loops take.
-            batch = trainer.precision_plugin.convert_input(batch)
-            batch = trainer.lightning_module._on_before_batch_transfer(batch)  # noqa: SLF001
-            batch = trainer.strategy.batch_to_device(batch)
-        inputs, targets = (self.split_batch or split_batch)(batch)
-        return Samples(to_device(inputs, "cpu"), torch.as_tensor(targets).detach().cpu())
+        return prepared(trainer, batch, self.split_batch or split_batch, seed=self.seed)
 
     # -- measuring -----------------------------------------------------------------------------------------------------
 
@@ -407,7 +406,7 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
         except (ValueError, TypeError):
             raise
         except Exception as error:  # noqa: BLE001  # the network's own trouble; the measurement will tell
-            self._warn_once(f"a rehearsal on one sample failed with {_text(error)}.", "rehearsal")
+            self._faults.take(error, "a rehearsal on one sample failed with", "rehearsal")
 
     def _measure(self, trainer: Any, pl_module: Any, *, epoch: int, configuring: bool = False) -> dict[str, Any]:
         """Measure, and keep the record; a failure is a record of NaN, except for mistakes in the set-up."""
@@ -428,11 +427,14 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
             if configuring and isinstance(error, (ValueError, TypeError)):
                 raise
             self.failures += 1
-            self._warn_once(
-                f"the measurement at epoch {epoch} failed with {_text(error)}. NaN is logged for it;"
-                f" the key '{self._prefix}failures' counts further failures.",
+            self.interactions = None
+            self._faults.take(
+                error,
+                f"the measurement at epoch {epoch} failed with",
                 key="measurement",
+                consequence=f" NaN is logged for it; the key '{self._prefix}failures' counts further failures.",
             )
+        self._faults.raise_together()
         record |= {"epoch": epoch, "global_step": trainer.global_step, "failures": self.failures} | losses
         record = trainer.strategy.broadcast(record)
         self.failures = record["failures"]
@@ -461,7 +463,7 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
                 **{"solver": self.solver} | options,
             )
         for warning in caught:
-            self._warn_once(str(warning.message), key=f"{warning.filename}:{warning.lineno}")
+            self._faults.warn_once(str(warning.message), key=f"{warning.filename}:{warning.lineno}")
         return interactions
 
     def _noise(self, pl_module: Any, samples: Samples, threshold: float) -> dict[str, Any]:
@@ -484,10 +486,10 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
                         precision=self.precision,
                     )
             except Exception as error:  # noqa: BLE001  # e.g. a network or a device that knows no float64
-                self._warn_once(f"the noise floor could not be measured: {_text(error)}.", "noise floor")
+                self._faults.warn_once(f"the noise floor could not be measured: {text_of(error)}.", "noise floor")
                 self._noise_floor = NoiseFloor.unknown(self.variables.n_variables)
         if orders := self._noise_floor.exceeds(threshold):
-            self._warn_once(
+            self._faults.warn_once(
                 f"rounding alone makes effects larger than the threshold {threshold:.3g} in the orders {orders}; what"
                 f" is found there may be arithmetic. HINT: pass `precision='float64'`.",
                 key="noise floor exceeds the threshold",
@@ -503,7 +505,9 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
     def _new_publisher(self, trainer: Any) -> Publisher | None:
         if self.folder is None or not trainer.is_global_zero:
             return None
-        publisher = Publisher(trainer, self.folder, self._prefix, self.name, self._survived, verbose=self.verbose)
+        publisher = Publisher(
+            trainer, self.folder, self._prefix, self.name, self._faults.survived, verbose=self.verbose
+        )
         publisher.begin(self._usable_samples(), self.variables, self.history)
         return publisher
 
@@ -548,7 +552,7 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
     def _refit(self, trainer: Any, *, finished: bool = False) -> list[int]:
         """Separate decay from spindle where the reference is new; the epochs whose records changed."""
         changed: dict[int, dict[str, Any]] = {}
-        with self._survived("separating decay from spindle"):
+        with self._faults.survived("separating decay from spindle"):
             if trainer.is_global_zero and len(self.history):
                 record = list(self.history)[-1]
                 if self.interactions is not None and not finished:
@@ -562,31 +566,3 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
     @property
     def _prefix(self) -> str:
         return PREFIX if self.name is None else f"{PREFIX}{self.name}/"
-
-    @contextmanager
-    def _survived(self, doing: str) -> Iterator[None]:
-        """Turn any error into a warning: a full disk must not cost the training."""
-        try:
-            yield
-        except Exception as error:  # noqa: BLE001
-            self._warn_once(f"{doing} failed with {_text(error)}.", key=doing)
-
-    def _warn_once(self, message: str, key: str) -> None:
-        if key not in self._warned:
-            self._warned.add(key)
-            rank_zero_warn(f"InteractionMonitor: {message}")
-
-
-@contextmanager
-def _validating(trainer: Any) -> Iterator[None]:
-    """Let the Trainer say that it validates, so that the user's transfer hooks do not augment."""
-    stage = trainer.state.stage
-    trainer.state.stage = type(stage).VALIDATING
-    try:
-        yield
-    finally:
-        trainer.state.stage = stage
-
-
-def _text(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}".rstrip(".")

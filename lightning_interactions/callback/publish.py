@@ -25,14 +25,14 @@ __all__ = ["Publisher"]
 
 
 class Publisher:
-    """Publish what one run measures. Nothing that fails here reaches the training.
+    """Publish what one run measures. What fails here is left to ``survived``.
 
     Args:
         trainer: the Trainer; only its first process publishes.
         folder: of the run's files.
         prefix: of every tag.
         name: of the monitor, where it has one.
-        survived: ``survived(doing)`` turns an error in its block into a warning.
+        survived: ``survived(doing)`` takes any error out of its block.
         verbose: whether to print a line for each measurement.
     """
 
@@ -84,7 +84,8 @@ class Publisher:
                 save_pictures(self._folder, record)
         self.refit(history, [other for other in changed if other != epoch], save=False)
         if self._verbose:
-            announce(self._trainer, measurement_line(record, self._name))
+            with self._survived("printing the results"):
+                announce(self._trainer, measurement_line(record, self._name))
 
     def refit(self, history: History, changed: list[int], *, save: bool = True) -> None:
         """Publish records whose fit has changed."""

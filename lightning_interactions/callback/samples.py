@@ -14,10 +14,20 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, DistributedSampler, IterableDataset
 
-from lightning_interactions.masking.batches import batch_size, join_rows, leaves, take_rows
+from lightning_interactions.masking.batches import batch_size, join_rows, leaves, take_rows, to_device
 from lightning_interactions.masking.observe import random_state_kept
 
-__all__ = ["Accept", "Samples", "SplitBatch", "fixed_random_state", "flatten_loaders", "split_batch", "take_samples"]
+__all__ = [
+    "Accept",
+    "Samples",
+    "SplitBatch",
+    "fixed_random_state",
+    "flatten_loaders",
+    "prepared",
+    "split_batch",
+    "take_samples",
+    "validating",
+]
 
 SplitBatch = Callable[[Any], tuple[Any, Tensor]]
 """``batch -> (inputs, targets)``."""
@@ -135,6 +145,38 @@ def fixed_random_state(seed: int) -> Iterator[None]:
         np.random.seed(seed % 2**32)  # noqa: NPY002  # the legacy global state is what user code draws from
         random.seed(seed)
         yield
+
+
+@contextmanager
+def validating(trainer: Any) -> Iterator[None]:
+    """Let a Trainer say that it validates, so that the user's transfer hooks do not augment."""
+    stage = trainer.state.stage
+    trainer.state.stage = type(stage).VALIDATING
+    try:
+        yield
+    finally:
+        trainer.state.stage = stage
+
+
+def prepared(trainer: Any, batch: Any, split: SplitBatch, *, seed: int) -> Samples:
+    """A loader's batch as the network takes it: through the user's transfer hooks and the Trainer's precision.
+
+    Args:
+        trainer: the Trainer, with its module.
+        batch: as the loader's collation made it.
+        split: parts it into inputs and targets.
+        seed: of the random numbers that hooks draw.
+
+    Returns:
+        the samples, on the CPU.
+    """
+    with fixed_random_state(seed), validating(trainer):
+        # The three steps that Lightning's loops take.
+        batch = trainer.precision_plugin.convert_input(batch)
+        batch = trainer.lightning_module._on_before_batch_transfer(batch)  # noqa: SLF001
+        batch = trainer.strategy.batch_to_device(batch)
+    inputs, targets = split(batch)
+    return Samples(to_device(inputs, "cpu"), torch.as_tensor(targets).detach().cpu())
 
 
 def _split_mapping(batch: Mapping[str, Any]) -> tuple[Any, Tensor]:

@@ -11,6 +11,8 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 
 from lightning_interactions import FeatureMapPatches, InteractionMonitor
+from lightning_interactions.callback import publish
+from lightning_interactions.distribution.reference import ReferenceFits
 
 CLASSES = 3
 
@@ -141,6 +143,13 @@ def fit(make_module, make_loaders, make_trainer):
         return trainer, module
 
     return run
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """Without pictures and fits: both take longer than a training here, and both see only what was measured."""
+    monkeypatch.setattr(publish, "save_pictures", lambda *_: None)
+    monkeypatch.setattr(ReferenceFits, "update", lambda *_, **__: {})
 
 
 @pytest.fixture

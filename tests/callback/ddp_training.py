@@ -3,10 +3,13 @@
 import os
 import sys
 import warnings
+from contextlib import suppress
+from pathlib import Path
 
 import lightning.pytorch as pl
 import torch
 from torch import nn
+from torch.multiprocessing import ProcessRaisedException
 from torch.nn import functional
 from torch.utils.data import DataLoader, SubsetRandomSampler, TensorDataset
 
@@ -57,7 +60,20 @@ class Report(pl.Callback):
         torch.save(report, f"{self.path}-{trainer.global_rank}.pt")
 
 
-def train(folder, name, *, devices=2, strategy="ddp_fork", n_samples=5, max_epochs=3, fault=None):
+class Outspoken(InteractionMonitor):
+    """Each process says what error it has met."""
+
+    def on_train_start(self, trainer, pl_module):
+        try:
+            super().on_train_start(trainer, pl_module)
+        except Exception as error:
+            path = trainer.default_root_dir
+            torch.save(f"{type(error).__name__}: {error}", f"{path}-{trainer.global_rank}.pt")
+            torch.distributed.barrier()  # who leaves first has the other killed
+            raise
+
+
+def train(folder, name, *, devices=2, strategy="ddp_fork", n_samples=5, max_epochs=3, fault=None, on_error="warn"):
     torch.manual_seed(0)
     module = Module(fault)
     generator = torch.Generator().manual_seed(1)
@@ -67,7 +83,8 @@ def train(folder, name, *, devices=2, strategy="ddp_fork", n_samples=5, max_epoc
     val = DataLoader(TensorDataset(images[20:], labels[20:]), 4, sampler=SubsetRandomSampler(range(2, 13)))
     variables = FeatureMapPatches("body.2", grid=4, border=1, n_variables=3)
     # In float64, so that nothing but the order of the sums can differ.
-    monitor = InteractionMonitor(variables, n_samples=n_samples, n_loss_samples=8, precision="float64")
+    options = {"n_samples": n_samples, "n_loss_samples": 8, "precision": "float64", "on_error": on_error}
+    monitor = Outspoken(variables, **options)
     report = Report(f"{folder}/{name}", monitor)
     trainer = pl.Trainer(
         max_epochs=max_epochs,
@@ -95,3 +112,7 @@ if __name__ == "__main__":
     train(sys.argv[1], "single", devices=1, strategy="auto")
     train(sys.argv[1], "one sample", n_samples=1, max_epochs=1)
     train(sys.argv[1], "failing", max_epochs=1, fault=RuntimeError("out of order"))
+    Path(sys.argv[1], "raising").mkdir()
+    Path(sys.argv[1], "raising", "interactions").write_text("no folder: what rank 0 wants to write fails")
+    with suppress(ProcessRaisedException):
+        train(sys.argv[1], "raising", max_epochs=1, on_error="raise")

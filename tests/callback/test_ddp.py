@@ -88,6 +88,13 @@ def test_a_process_that_fails_makes_the_others_fail_and_not_wait(folder):
         assert np.isnan(rank["history"][1]["l1"])
 
 
+def test_an_error_of_one_process_is_raised_in_all_where_that_is_wanted(folder):
+    first, second = reports(folder, "raising")
+    assert first.startswith(("FileExistsError", "NotADirectoryError"))
+    assert second.startswith("RankError")
+    assert first.partition(":")[0] in second
+
+
 def test_a_training_on_two_processes(folder):
     watched, plain = (reports(folder, name) for name in ("with", "without"))
 

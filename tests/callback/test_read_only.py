@@ -59,10 +59,19 @@ def workers(draw):
     return train, DataLoader(Augmented(*draw(8, 2)), 4, num_workers=1)
 
 
+def workers_for_both(draw):
+    train = DataLoader(Augmented(*draw(24, 1)), 8, shuffle=True, num_workers=2, persistent_workers=True)
+    return train, DataLoader(Augmented(*draw(12, 2)), 8, num_workers=2)
+
+
 @pytest.mark.parametrize(
-    "loaders", [plain, own_generator, shuffled_validation, augmented, own_samplers, workers], ids=lambda f: f.__name__
+    "loaders",
+    [plain, own_generator, shuffled_validation, augmented, own_samplers, workers, workers_for_both],
+    ids=lambda f: f.__name__,
 )
-def test_training_is_bitwise_the_same(loaders, fit, make_monitor, draw, assert_same_training):
+def test_training_is_bitwise_the_same(loaders, fit, make_monitor, draw, assert_same_training, request):
+    if loaders is not plain:
+        request.getfixturevalue("quick")
     np.random.seed(1)  # noqa: NPY002
     random.seed(1)
     without = fit(loaders=loaders(draw))

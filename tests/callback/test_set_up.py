@@ -9,6 +9,8 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from lightning_interactions import Columns, Draw, FeatureMapPatches, InputPatches, InteractionMonitor, Variables
 
+pytestmark = pytest.mark.usefixtures("quick")
+
 
 class Later(InteractionMonitor):
     """Does not measure the untrained network: a rehearsal must find the mistake."""
@@ -255,6 +257,7 @@ def test_bad_numbers(argument, number):
         ("output", "logits"),
         ("name", ""),
         ("name", "a/b"),
+        ("on_error", "ignore"),
     ],
 )
 def test_bad_options(argument, value):

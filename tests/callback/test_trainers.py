@@ -10,6 +10,8 @@ from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from lightning_interactions import FeatureMapPatches
 
+pytestmark = pytest.mark.usefixtures("quick")
+
 
 def test_the_standalone_package(make_monitor, make_trainer, make_loaders, tmp_path):
     class Module(pytorch_lightning.LightningModule):
