@@ -3,7 +3,7 @@ VENV ?= .venv
 PYTHON ?= python3
 RUN = $(VENV)/bin/python -m
 
-.PHONY: install demo test lint docs bench-extraction bench-masking bench-overhead bench-disentangle bench-event-files validity references
+.PHONY: install demo test lint docs bench-extraction bench-masking bench-overhead bench-disentangle bench-event-files validity references reliability
 
 install: $(VENV)/.installed
 
@@ -32,6 +32,7 @@ bench-extraction: install
 bench-masking: install
 	$(VENV)/bin/python benchmarks/masking.py $(ARGS)
 	$(VENV)/bin/python benchmarks/ranks.py
+	$(VENV)/bin/python benchmarks/compiled.py
 	$(VENV)/bin/python benchmarks/engine_page.py
 
 bench-overhead: install
@@ -51,6 +52,10 @@ validity: install
 # Reads the runs that `python -m experiments reproduce` has left.
 references: install
 	$(VENV)/bin/python benchmarks/references.py $(ARGS)
+
+# Every test behind the page about reliability, also those that take minutes; then the page.
+reliability: install
+	$(VENV)/bin/python docs/reliability.py --long $(ARGS)
 
 docs: install
 	$(RUN) mkdocs build --strict $(ARGS)

@@ -6,6 +6,7 @@ import math
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from numbers import Real
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
@@ -17,13 +18,13 @@ from lightning_interactions.masking.forward import Forward, values
 from lightning_interactions.masking.memory import MaskBatchSize, check_mask_batch_size
 from lightning_interactions.masking.outputs import Output, resolve_output
 from lightning_interactions.masking.precision import Precision, check_precision
+from lightning_interactions.masking.variables import Variables
 from lightning_interactions.sparsify import THRESHOLD_RATIO, output_scale, sparsify
 
 if TYPE_CHECKING:
     from torch import nn
 
     from lightning_interactions.interactions import Interactions
-    from lightning_interactions.masking.variables import Variables
 
 __all__ = ["ShareOut", "check_noise_ratio", "explain"]
 
@@ -58,6 +59,7 @@ def explain(
     forward: Forward | None = None,
     precision: Precision = "float32",
     channels_last: bool = False,
+    compiled: bool = False,
     progress: Callable[[int, int], None] | None = None,
     share_out: ShareOut = _all_here,
 ) -> Interactions:
@@ -85,6 +87,9 @@ def explain(
         precision: of the forward passes: ``"float32"`` (at least that, and never TF32), ``"float64"`` or ``"bf16"``,
             whatever the network is trained in.
         channels_last: run image networks with their channels last in memory; a matter of speed.
+        compiled: run what lies after the mask by ``torch.compile``; a matter of speed, too. The first call takes up to
+            a minute; later ones, as at the next epoch, use the same code. The network is run as it is, with a warning,
+            where that fails or gives other numbers.
         progress: called as ``progress(samples_done, samples)`` after each block of samples.
         share_out: how the samples are shared out, e.g. over several processes; by default all are explained here.
 
@@ -94,6 +99,7 @@ def explain(
         finite (this also warns).
 
     Raises:
+        TypeError: if ``variables`` are none.
         ValueError: for inputs, targets, a layer or settings that do not fit together, or when no sample has enough
             variables.
         FloatingPointError: when the network's output is not finite on any sample.
@@ -107,6 +113,7 @@ def explain(
         torch.Size([5, 8])
     """
     scalar = resolve_output(output)
+    _check_variables(variables)
     check_noise_ratio(noise_ratio)
     check_precision(precision)
     check_mask_batch_size(mask_batch_size)
@@ -134,6 +141,7 @@ def explain(
                 mask_batch_size=mask_batch_size,
                 precision=precision,
                 channels_last=channels_last,
+                compiled=compiled,
                 progress=progress,
             ),
         )
@@ -147,7 +155,9 @@ def explain(
         "draws": [draws[position].as_dict() for position in usable],
         "samples": [kept[position] for position in usable],
     }
-    starts_warm = resolve_solver(solver, variables.n_variables) == "admm" and _same_samples(warm_start, explained)
+    # By all samples, so that the choice does not depend on how they are shared out.
+    solver = resolve_solver(solver, variables.n_variables, len(usable))
+    starts_warm = solver == "admm" and _same_samples(warm_start, explained)
 
     def solve(share: Sequence[int]) -> Interactions:
         options: dict[str, Any] = {}
@@ -198,11 +208,24 @@ def check_noise_ratio(noise_ratio: float) -> None:
     """Refuse a noise bound that is no finite share of the output's scale.
 
     Raises:
-        ValueError: if ``noise_ratio`` is negative or not finite.
+        TypeError: if ``noise_ratio`` is no number.
+        ValueError: if it is negative or not finite.
     """
+    if not isinstance(noise_ratio, Real):
+        msg = f"`noise_ratio` must be a number ≥ 0, got {noise_ratio!r}. HINT: two per cent are 0.02."
+        raise TypeError(msg)
     if not 0 <= noise_ratio < math.inf:
         msg = f"`noise_ratio` must be a finite number ≥ 0, got {noise_ratio!r}."
         raise ValueError(msg)
+
+
+def _check_variables(variables: Any) -> None:
+    if not isinstance(variables, Variables):
+        msg = (
+            f"`variables` must be Variables such as FeatureMapPatches(…), got a {type(variables).__name__}."
+            f" HINT: subclass lightning_interactions.Variables for a kind of your own."
+        )
+        raise TypeError(msg)
 
 
 def _check_targets(targets: Any, n_samples: int) -> Tensor:
@@ -218,7 +241,10 @@ def _check_targets(targets: Any, n_samples: int) -> Tensor:
 def _report_not_finite(finite: list[bool]) -> None:
     bad = finite.count(False)
     if bad == len(finite):
-        msg = f"The network's output is NaN or infinite on masked versions of all {bad} samples."
+        msg = (
+            f"The network's output must be finite, got NaN or infinity on masked versions of all {bad} samples."
+            f" HINT: look at the network's weights; where inputs are only masked to 0, try another baseline."
+        )
         raise FloatingPointError(msg)
     warnings.warn(
         f"The network's output is NaN or infinite on masked versions of {bad} of {len(finite)} samples;"

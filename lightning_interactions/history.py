@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 __all__ = ["History"]
 
 _SCHEMA = 1
+_PLAIN = (int, float, str, type(None))
+_LONGEST = 80  # of a value shown in a message
 
 
 class History:
@@ -90,14 +92,46 @@ class History:
             ValueError: if it is damaged, foreign, or written by a newer version.
         """
         try:
-            content = json.loads(Path(path).read_text())
-            if content["schema"] > _SCHEMA:
-                msg = f"it has schema {content['schema']}, this version reads up to {_SCHEMA}"
-                raise ValueError(msg)  # noqa: TRY301
+            content = json.loads(Path(path).read_bytes())
+            _check_content(content)
             return cls(_with_nan(record) for record in content["records"])
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            msg = f"'{path}' is no readable history of an InteractionMonitor: {error}."
+        except (ValueError, RecursionError) as error:
+            msg = (
+                f"'{path}' is no readable history of an InteractionMonitor: {error}."
+                f" HINT: the monitor writes it as 'history.json' into the run's folder 'interactions'."
+            )
             raise ValueError(msg) from error
+
+
+def _check_content(content: Any) -> None:
+    """Refuse what no version has written: each part would hurt only later, where it is read."""
+    if not isinstance(content, dict) or not {"schema", "records"} <= content.keys():
+        msg = f"it must be an object with 'schema' and 'records', got a {type(content).__name__}"
+        raise ValueError(msg)
+    schema, records = content["schema"], content["records"]
+    if not _is_whole(schema) or schema > _SCHEMA:
+        msg = f"it has schema {schema!r}, this version reads up to {_SCHEMA}"
+        raise ValueError(msg)
+    if not isinstance(records, list):
+        msg = f"'records' must be a list, got a {type(records).__name__}"
+        raise ValueError(msg)  # noqa: TRY004  # what a file holds, not a programmer
+    for record in records:
+        if not isinstance(record, dict) or not _is_whole(record.get("epoch")):
+            msg = f"a record must be an object with a whole number as 'epoch', got {_shortened(record)}"
+            raise ValueError(msg)
+        for key, value in record.items():
+            if not all(isinstance(entry, _PLAIN) for entry in (value if isinstance(value, list) else [value])):
+                msg = f"'{key}' of epoch {record['epoch']} must be plain data or a list of it, got {_shortened(value)}"
+                raise ValueError(msg)
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _shortened(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} …"
 
 
 def _without_nan(value: Any) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -14,7 +13,7 @@ import torch
 from torch import Tensor
 
 from lightning_interactions import lattice
-from lightning_interactions.files import write_whole
+from lightning_interactions.files import unpack_arrays, write_whole
 
 if TYPE_CHECKING:
     import os
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import shapiq
 
-__all__ = ["Effect", "Interactions"]
+__all__ = ["Effect", "Interactions", "check_interactions"]
 
 _SCHEMA = 1
 _ARRAYS = ("values", "and_", "or_", "l1", "gap", "noise_bound", "threshold")
@@ -126,7 +125,11 @@ class Interactions:
         Args:
             sample: row of the sample.
             count: how many at most.
+
+        Raises:
+            IndexError: if there is no such sample.
         """
+        self._check_sample(sample)
         effects = torch.stack([self.and_[sample], self.or_[sample]])
         kinds: tuple[Literal["AND", "OR"], ...] = ("AND", "OR")
         order = effects.abs().flatten().argsort(descending=True, stable=True)[:count].tolist()
@@ -140,11 +143,21 @@ class Interactions:
         return found
 
     def variable_names(self, sample: int) -> tuple[str, ...]:
-        """What the variables of one sample are, for people: the drawn cells, words or columns."""
+        """What the variables of one sample are, for people: the drawn cells, words or columns.
+
+        Raises:
+            IndexError: if there is no such sample.
+        """
+        self._check_sample(sample)
         draws = self.provenance.get("draws")
         if draws:
             return tuple(draws[sample]["names"])
         return tuple(f"x{variable}" for variable in range(self.n_variables))
+
+    def _check_sample(self, sample: int) -> None:
+        if not -len(self) <= sample < len(self):
+            msg = f"`sample` must be a row of the {len(self)} samples, got {sample!r}. HINT: rows count from 0."
+            raise IndexError(msg)
 
     def to_frame(self) -> pd.DataFrame:
         """All effects that are not 0 as a table of pandas, each sample's strongest first.
@@ -256,16 +269,52 @@ class Interactions:
 
     @classmethod
     def _parse(cls, content: bytes) -> Interactions:
-        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-            schema = int(archive["schema"])
-            if schema > _SCHEMA:
-                msg = f"it has schema {schema}, this version reads up to {_SCHEMA}"
+        archive = unpack_arrays(content)
+        schema = int(archive["schema"])
+        if schema > _SCHEMA:
+            msg = f"it has schema {schema}, this version reads up to {_SCHEMA}"
+            raise ValueError(msg)
+        missing = [name for name in (*_ARRAYS, "provenance") if name not in archive]
+        if missing:
+            msg = f"it must hold {missing}"
+            raise ValueError(msg)
+        for name in _ARRAYS:
+            if archive[name].dtype != np.float64:
+                msg = f"'{name}' must be of type float64, got {archive[name].dtype}"
                 raise ValueError(msg)
-            return cls(
-                **{name: torch.from_numpy(archive[name]) for name in _ARRAYS if name != "threshold"},
-                threshold=float(archive["threshold"]),
-                provenance=json.loads(archive["provenance"].item()),
+        provenance = json.loads(archive["provenance"].item())
+        if not isinstance(provenance, dict):
+            msg = f"'provenance' must be an object, got a {type(provenance).__name__}"
+            raise ValueError(msg)  # noqa: TRY004  # what a file holds, not a programmer
+        return cls(
+            **{name: torch.from_numpy(archive[name]) for name in _ARRAYS if name != "threshold"},
+            threshold=float(archive["threshold"]),
+            provenance=provenance,
+        )
+
+
+def check_interactions(**named: Any) -> None:
+    """Refuse what is not :class:`Interactions`.
+
+    Args:
+        **named: what was given, under the name of its argument.
+
+    Raises:
+        TypeError: if one of them is something else.
+
+    Example:
+        >>> check_interactions(reference=torch.zeros(2, 8))
+        Traceback (most recent call last):
+        ...
+        TypeError: `reference` must be Interactions, got a Tensor. HINT: `explain` and `sparsify` return them.
+    """
+    for name, value in named.items():
+        if not isinstance(value, Interactions):
+            msg = (
+                f"`{name}` must be Interactions, got a {type(value).__name__}."
+                f" HINT: `explain` and `sparsify` return them."
             )
+            raise TypeError(msg)
 
 
 def _as_and(or_: Tensor) -> Tensor:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lightning_interactions.distribution.reference import ReferenceFits
 from lightning_interactions.history import History
@@ -43,7 +44,7 @@ def refit(
 
     Raises:
         FileNotFoundError: if the folder holds no run.
-        ValueError: for an unknown reference, or one with another number of variables.
+        ValueError: for an unknown reference, or one with another number of variables, or a damaged history.
 
     Warns:
         UserWarning: once for every file that cannot be read; its epoch keeps the keys it has.
@@ -78,10 +79,10 @@ def refit(
             warnings.warn(f"{error} Epoch {epoch} is left as it is.", stacklevel=2)
             continue
         _check_variables(reference, interactions)
-        fits.add(epoch, interactions, history[epoch].get("held_out_loss", float("nan")))
+        fits.add(epoch, interactions, _number(folder, history[epoch], "held_out_loss"))
         if reference == "current":
             _update(history, fits)
-    onset = list(history)[-1].get("onset_epoch") if len(history) else None
+    onset = _number(folder, list(history)[-1], "onset_epoch") if len(history) else None
     _update(history, fits, onset)
     return history
 
@@ -121,6 +122,15 @@ def measured_epochs(folder: str | os.PathLike[str]) -> list[int]:
     """The epochs of which a folder holds interactions, ascending."""
     stems = (path.stem.partition("=")[2] for path in Path(folder).glob("epoch=*.npz"))
     return sorted(int(stem) for stem in stems if stem.isdigit())
+
+
+def _number(folder: Path, record: dict[str, Any], key: str) -> float:
+    """A number of a record; NaN where it lacks it."""
+    value = record.get(key, math.nan)
+    if not isinstance(value, (int, float)):
+        msg = f"'{key}' of epoch {record['epoch']} must be a number, got {value!r} in '{history_file(folder)}'."
+        raise ValueError(msg)  # noqa: TRY004  # what a file holds, not a programmer
+    return value
 
 
 def _update(history: History, fits: ReferenceFits, onset_epoch: float | None = None) -> None:

@@ -62,7 +62,7 @@ def sparsify(
             OR) or ``"auto"``; see :func:`~lightning_interactions.extraction.solve.solve`.
         tolerance: relative gap at which an exact solver stops.
         merge_order_one: report the sum of the two order-1 effects, which alone is identified, as AND.
-        threshold: salience threshold :math:`\tau`; ``None`` takes 0.02 of :func:`output_scale`.
+        threshold: salience threshold :math:`\tau \ge 0`; ``None`` takes 0.02 of :func:`output_scale`.
         provenance: kept with the result.
         **options: of the solver, e.g. ``tie_break="lowest_order"``, or for ``"admm"`` the interactions of the same
             samples at an earlier time as ``warm_start``.
@@ -71,7 +71,9 @@ def sparsify(
         the interactions, on the CPU.
 
     Raises:
-        ValueError: for values of a wrong shape or not finite, a negative noise bound, or an unknown solver.
+        TypeError: if the values are no tensor of floating-point numbers.
+        ValueError: for values of a wrong shape or not finite, a negative noise bound or threshold, or an unknown
+            solver.
 
     Example:
         >>> import torch
@@ -79,6 +81,12 @@ def sparsify(
         >>> found.or_.round(decimals=6).tolist()
         [[0.0, 0.0, 0.0, 1.0]]
     """
+    if not isinstance(values, torch.Tensor):
+        msg = f"`values` must be a tensor (samples, 2**n), got a {type(values).__name__}. HINT: torch.tensor(values)."
+        raise TypeError(msg)
+    if threshold is not None and not threshold >= 0:
+        msg = f"`threshold` must be a number ≥ 0, got {threshold!r}."
+        raise ValueError(msg)
     values = values.detach()
     solution = solve(values, noise_bound, solver, tolerance=tolerance, merge_order_one=merge_order_one, **options)
     values = values.double().cpu()
@@ -86,7 +94,7 @@ def sparsify(
         threshold = THRESHOLD_RATIO * output_scale(values) if len(values) else 0.0
     n_variables = lattice.variable_count(values)
     made_by = {
-        "solver": resolve_solver(solver, n_variables),
+        "solver": resolve_solver(solver, n_variables, len(values)),
         "tolerance": tolerance,
         "merge_order_one": merge_order_one,
     }

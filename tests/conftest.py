@@ -7,6 +7,22 @@ import pytest
 import torch
 
 
+def pytest_addoption(parser):
+    parser.addoption("--long", action="store_true", help="also run the tests marked long: minutes each")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "long: takes minutes; runs with --long alone")
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("--long"):
+        return
+    for item in items:
+        if item.get_closest_marker("long"):
+            item.add_marker(pytest.mark.skip(reason="takes minutes: run with --long"))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _one_thread():
     """Small tensors gain nothing from threads, and threads of several test processes block each other."""

@@ -184,6 +184,17 @@ def test_every_test_that_the_reliability_page_names_exists():
     assert len(named) > 20
 
 
+def test_the_reliability_page_has_the_rows_of_its_table():
+    page = (ROOT / "docs" / "reliability.md").read_text()
+    for section, rows in docs_module("reliability").rows().items():
+        part = page.partition(f"## {section}\n")[2].partition("\n## ")[0]
+        listed = [line for line in part.splitlines() if line.startswith("| ")][2:]
+        assert len(listed) == len(rows), f"{section}: HINT: run docs/reliability.py --page"
+        for line, row in zip(listed, rows, strict=True):
+            assert line.startswith(row), f"{section}: HINT: run docs/reliability.py --page"
+            assert "failed" not in line.removeprefix(row)
+
+
 def test_the_page_about_files_has_their_schemas():
     text = (ROOT / "docs" / "versions.md").read_text()
     schemas = dict(re.findall(r"^\| (.+?) \| (\d+) \|", text, flags=re.MULTILINE))

@@ -1,8 +1,14 @@
 """A file appears whole or not at all."""
 
+import io
+import os
+import subprocess
+import sys
+
+import numpy as np
 import pytest
 
-from lightning_interactions.files import write_whole
+from lightning_interactions.files import unpack_arrays, write_whole
 
 
 def test_the_file_appears_when_the_block_ends(tmp_path):
@@ -69,3 +75,38 @@ def test_the_unfinished_file_is_hidden_and_beside_the_finished_one(tmp_path):
 
     assert len(names) == 1
     assert names[0].startswith(".file.")
+
+
+@pytest.fixture
+def of_a_process_that_is_no_more():
+    done = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
+    return int(done.stdout)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere nobody asks whether a process runs")
+def test_what_a_killed_process_left_is_removed(tmp_path, of_a_process_that_is_no_more):
+    """Of the same file alone, and not what a process that runs is writing."""
+    gone, other = (tmp_path / f".{name}.{of_a_process_that_is_no_more}.tmp" for name in ("a[1].json", "b.json"))
+    running, foreign = tmp_path / f".a[1].json.{os.getppid()}.tmp", tmp_path / ".a[1].json.notes.tmp"
+    for path in (gone, other, running, foreign):
+        path.write_bytes(b"half")
+    with write_whole(tmp_path / "a[1].json") as file:
+        file.write(b"whole")
+
+    assert not gone.exists()
+    assert other.exists()
+    assert running.exists()
+    assert foreign.exists()
+
+
+@pytest.mark.parametrize("array", [np.arange(6.0).reshape(2, 3), np.array("text"), np.zeros((0, 4)), np.array(1)])
+def test_arrays_are_unpacked_as_they_were_packed(array):
+    content = io.BytesIO()
+    np.savez_compressed(content, one=array, other=array)
+    unpacked = unpack_arrays(content.getvalue())
+
+    assert set(unpacked) == {"one", "other"}
+    for found in unpacked.values():
+        assert found.dtype == array.dtype
+        assert found.shape == array.shape
+        assert (found == array).all()

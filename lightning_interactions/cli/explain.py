@@ -121,11 +121,14 @@ def _file_of(checkpoint: Path, folder: Path) -> Path:
 
 
 def _read_config(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        msg = f"`--config` must be a YAML file, got '{path}', which is none."
+        raise FileNotFoundError(msg)
     config = _parsed(path.read_text(), f"'{path}'")
     if isinstance(config, dict) and "model" not in config and isinstance(config.get("fit"), dict):
         config = config["fit"]
     if not isinstance(config, dict) or "model" not in config:
-        msg = f"'{path}' is no configuration of a LightningCLI: it has no `model`."
+        msg = f"'{path}' is no configuration of a LightningCLI: it has no `model`. HINT: the run's 'config.yaml'."
         raise ValueError(msg)
     return config
 
@@ -136,7 +139,7 @@ def _parsed(text: str, what: str) -> Any:
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:
-        msg = f"{what} is no readable YAML: {error}"
+        msg = f"{what} must be readable YAML, got: {error}"
         raise ValueError(msg) from error
 
 
@@ -159,12 +162,13 @@ def _monitor_settings(config: dict[str, Any]) -> tuple[type, dict[str, Any]]:
     settings = config.get("monitor")
     if isinstance(settings, dict):
         named = "class_path" in settings
-        cls = _class(settings["class_path"]) if named else InteractionMonitor
-        arguments = dict((settings.get("init_args") or {}) if named else settings)
+        cls = _class(settings["class_path"], InteractionMonitor) if named else InteractionMonitor
+        arguments = dict(_part(settings, "init_args") if named else settings)
     else:
-        callbacks = (config.get("trainer") or {}).get("callbacks") or []
+        callbacks = _part(config, "trainer").get("callbacks") or []
         entries = [entry for entry in (callbacks if isinstance(callbacks, list) else [callbacks]) if entry]
-        classes = [(_class(entry["class_path"]), entry.get("init_args") or {}) for entry in entries]
+        named_ones = [entry if isinstance(entry, dict) else {"class_path": entry} for entry in entries]
+        classes = [(_class(entry.get("class_path")), _part(entry, "init_args")) for entry in named_ones]
         monitors = [(cls, arguments) for cls, arguments in classes if issubclass(cls, InteractionMonitor)]
         if not monitors:
             msg = (
@@ -177,21 +181,33 @@ def _monitor_settings(config: dict[str, Any]) -> tuple[type, dict[str, Any]]:
     variables = arguments.get("variables")
     if isinstance(variables, dict) and "n" in config:
         # The experiments' command line has one option for it, which a saved configuration names only there.
-        arguments["variables"] = variables | {
-            "init_args": {"n_variables": config["n"]} | (variables.get("init_args") or {})
-        }
+        arguments["variables"] = variables | {"init_args": {"n_variables": config["n"]} | _part(variables, "init_args")}
     return cls, arguments
 
 
-def _class(path: str) -> type:
-    module, _, name = path.rpartition(".")
+def _part(settings: dict[str, Any], key: str) -> dict[str, Any]:
+    """The settings under a key; none where it is missing or empty."""
+    part = settings.get(key) or {}
+    if not isinstance(part, dict):
+        msg = f"`{key}` of the configuration must hold settings, got {part!r}."
+        raise ValueError(msg)  # noqa: TRY004  # what a user wrote, not a programmer
+    return part
+
+
+def _class(path: Any, base: type = object) -> type:
+    """The class of that name; only a class, so that a configuration cannot have any function called."""
+    module, _, name = str(path).rpartition(".")
     try:
-        return getattr(import_module(module), name)
+        found = getattr(import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
         msg = (
             f"There is no class '{path}': {error}. HINT: run this where Python finds it, e.g. in the project's folder."
         )
         raise ValueError(msg) from error
+    if not isinstance(found, type) or not issubclass(found, base):
+        msg = f"`class_path` must name a class of the kind {base.__name__}, got '{path}'."
+        raise ValueError(msg)  # noqa: TRY004  # what a user wrote, not a programmer
+    return found
 
 
 def _built(config: dict[str, Any], model: str | None, data: str | None) -> tuple[Any, Any, InteractionMonitor]:
@@ -211,21 +227,21 @@ def _built(config: dict[str, Any], model: str | None, data: str | None) -> tuple
     monitor_class, monitor_arguments = _monitor_settings(config)
     parser = LightningArgumentParser(exit_on_error=False)
     for key, named, base in (("model", model, LightningModule), ("data", data, LightningDataModule)):
-        if named is None and "class_path" not in config[key]:
+        if named is None and "class_path" not in _part(config, key):
             msg = f"`{key}` of the configuration has no `class_path`. HINT: name the class with --{key}."
             raise ValueError(msg)
-        parser.add_lightning_class_args(_class(named) if named else base, key, subclass_mode=named is None)
+        parser.add_lightning_class_args(_class(named, base) if named else base, key, subclass_mode=named is None)
     parser.add_lightning_class_args(monitor_class, "monitor")
     seed = config.get("seed_everything")
     if isinstance(seed, int) and not isinstance(seed, bool):
         seed_everything(seed, verbose=False)
     try:
         parsed = parser.parse_object({"model": config["model"], "data": config["data"], "monitor": monitor_arguments})
-    except ArgumentError as error:
+        # The older name of the two; newer versions warn of it.
+        built = getattr(parser, "instantiate", parser.instantiate_classes)(parsed)
+    except (ArgumentError, TypeError) as error:
         msg = f"The configuration does not fit its classes: {error}"
         raise ValueError(msg) from error
-    # The older name of the two; newer versions warn of it.
-    built = getattr(parser, "instantiate", parser.instantiate_classes)(parsed)
     return built.model, built.data, built.monitor
 
 
@@ -272,7 +288,7 @@ def _explain_all(
     data.prepare_data = data.setup = _nothing
     try:
         trainer.validate(model, datamodule=data, verbose=False)
-    except MisconfigurationException as error:
+    except (MisconfigurationException, TypeError) as error:  # set up wrongly, e.g. batches of an unknown kind
         raise ValueError(str(error)) from error
     return 1 if failed else 0
 

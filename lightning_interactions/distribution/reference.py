@@ -23,7 +23,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lightning_interactions.distribution.disentangle import Disentangled, disentangle
+from lightning_interactions.distribution.disentangle import Disentangled, check_ranges, disentangle
 from lightning_interactions.distribution.strength import sample_order_strength
 from lightning_interactions.interactions import Interactions
 
@@ -185,7 +185,9 @@ class ReferenceFits:
 
 
 def check_reference(reference: str | Interactions, delta_range: tuple[float, float] | None) -> None:
-    """Refuse a reference that is unknown or makes the fit meaningless."""
+    """Refuse a reference that is unknown or makes the fit meaningless, and a range that is none."""
+    if delta_range is not None:
+        check_ranges(delta_range=delta_range)
     if isinstance(reference, Interactions):
         return
     if reference not in REFERENCES:

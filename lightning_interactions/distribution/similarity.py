@@ -13,6 +13,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from lightning_interactions.distribution.strength import salient_effects
+from lightning_interactions.interactions import check_interactions
 from lightning_interactions.lattice import check_n_variables, subset_order
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ def similarity(train: Interactions, test: Interactions, *, threshold: float | No
         float64 ``(n,)``, orders ``1 … n``, between 0 and 1; NaN where neither has an effect.
 
     Raises:
+        TypeError: if one is no :class:`~lightning_interactions.Interactions`.
         ValueError: if the two differ in ``n``, if one has no samples, or if the variables of the samples are known and
             are not the same for all.
 
@@ -53,10 +55,11 @@ def similarity(train: Interactions, test: Interactions, *, threshold: float | No
         >>> [round(number, 6) for number in similarity(train, test).tolist()]
         [0.666667, nan]
     """
+    check_interactions(train=train, test=test)
     check_n(train.n_variables, test=test)
     for name, interactions in zip(_SPLITS, (train, test), strict=True):
         if not len(interactions):
-            msg = f"`{name}` must hold at least one sample, got none."
+            msg = f"`{name}` must hold at least one sample, got none. HINT: were all samples dropped or skipped?"
             raise ValueError(msg)
     _only_positions(_positions(train) | _positions(test))
     return _jaccard(*(_unsigned(found, threshold).mean(dim=0) for found in (train, test)))

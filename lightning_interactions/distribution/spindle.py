@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numbers import Integral
+
 import torch
 from torch import Tensor
 
@@ -26,18 +28,25 @@ def spindle(n: int, alpha: float | Tensor, beta: float | Tensor = 1.0) -> Tensor
         float64 ``(*shape of alpha and beta, n)``: orders ``1 … n``.
 
     Raises:
+        TypeError: if ``n`` is no whole number.
         ValueError: if ``n`` is below 1, ``alpha`` is not positive, or ``beta`` is negative.
 
     Example:
         >>> spindle(4, alpha=1.0, beta=2.0).round(decimals=6).tolist()
         [8.0, 12.0, 8.0, 2.0]
     """
+    if isinstance(n, bool) or not isinstance(n, Integral):
+        msg = f"`n` must be a whole number, got {n!r} of type {type(n).__name__}."
+        raise TypeError(msg)
     if n < 1:
         msg = f"`n` must be at least 1 input variable, got {n!r}."
         raise ValueError(msg)
     alpha, beta = (torch.as_tensor(number, dtype=torch.float64)[..., None] for number in (alpha, beta))
     if not (alpha > 0).all() or not (beta >= 0).all():
-        msg = f"`alpha` must be positive and `beta` at least 0, got {alpha.flatten()} and {beta.flatten()}."
+        msg = (
+            f"`alpha` must be positive and `beta` at least 0, got {alpha.flatten().tolist()} and"
+            f" {beta.flatten().tolist()}."
+        )
         raise ValueError(msg)
     orders = torch.arange(1, n + 1, dtype=torch.float64)
     last = alpha * n - orders + 1

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from lightning_interactions.interactions import check_interactions
 from lightning_interactions.lattice import subset_order
 
 if TYPE_CHECKING:
@@ -132,8 +133,10 @@ def salient_effects(interactions: Interactions, threshold: float | None) -> tupl
     """AND and OR effects with everything that is not salient set to 0: float64 ``(samples, 2**n)`` each.
 
     Raises:
+        TypeError: if ``interactions`` are none.
         ValueError: if ``threshold`` is negative or NaN.
     """
+    check_interactions(interactions=interactions)
     limit = interactions.threshold if threshold is None else threshold
     if not limit >= 0:
         msg = f"`threshold` must be a number ≥ 0, got {limit!r}."

@@ -94,7 +94,7 @@ def _read(folder: Path, log_dir: Path, monitor: str) -> Run:
     notes: list[str] = []
     history = _fitted(folder, notes)
     if not len(history):
-        msg = f"'{history_file(folder)}' holds no measurement yet."
+        msg = f"'{history_file(folder)}' holds no measurement yet. HINT: at least one epoch must have been measured."
         raise ValueError(msg)
     strongest, last = {}, None
     for epoch in history.epochs:

@@ -1,0 +1,488 @@
+"""Run the tests behind every claim about reliability and write docs/reliability.md: ``make reliability``.
+
+What the tests found is kept in benchmarks/results/reliability.json, so that the page can be written again, and single
+claims can be tested again, without running everything.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from datetime import datetime, timezone
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET  # written by the test run just before
+
+__all__ = ["CLAIMS", "main", "page", "rows"]
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results" / "reliability.json"
+
+CLAIMS: dict[str, list[tuple[str, tuple[str, ...]]]] = {
+    "It only watches": [
+        (
+            (
+                "Weights, optimizer state, metrics and random numbers after a training are bitwise those of a "
+                "training without the monitor: batch norm, dropout, shuffling, augmentation, own samplers, a worker"
+                " process"
+            ),
+            ("callback/test_read_only.py::test_training_is_bitwise_the_same",),
+        ),
+        (
+            "So they are with two monitors at once",
+            ("callback/test_read_only.py::test_so_it_is_with_two_monitors",),
+        ),
+        (
+            "And with transfer hooks that draw random numbers",
+            ("callback/test_read_only.py::test_so_it_is_with_hooks_that_draw_random_numbers",),
+        ),
+        (
+            "And where the reference is a checkpoint, whose weights are loaded and put back",
+            ("callback/test_fits.py::test_a_checkpoint_as_reference",),
+        ),
+        (
+            "No hook and no flag is left on the network",
+            ("callback/test_read_only.py::test_no_hook_and_no_flag_is_left",),
+        ),
+        (
+            (
+                "Training flags, gradients, autocast, random state and batch-norm statistics are restored when the "
+                "network raises in the middle"
+            ),
+            (
+                "masking/test_observe.py::test_each_module_has_its_own_flag_back",
+                "masking/test_observe.py::test_random_numbers_go_on_as_if_nothing_had_been_drawn",
+                "masking/test_observe.py::test_batch_norm_learns_nothing",
+            ),
+        ),
+    ],
+    "It survives": [
+        (
+            "A measurement that fails is NaN, counted in `failures`, and warned of once; the training goes on",
+            ("callback/test_failures.py::test_a_failed_measurement_is_nan_counted_and_warned_of_once",),
+        ),
+        (
+            "Failing half-way through, it leaves the network as it was",
+            ("callback/test_failures.py::test_a_failure_half_way_through_a_measurement_leaves_the_network_as_it_was",),
+        ),
+        (
+            "Samples on which the network is NaN are left out and counted",
+            ("callback/test_failures.py::test_samples_with_nan_are_dropped_counted_and_warned_of_once",),
+        ),
+        (
+            "A folder that cannot be written to costs the files alone",
+            ("callback/test_failures.py::test_a_folder_that_cannot_be_written_to_costs_the_files_alone",),
+        ),
+        (
+            "A logger that raises costs one warning of each kind",
+            ("callback/test_failures.py::test_a_logger_that_raises_costs_one_warning_of_each_kind",),
+        ),
+        (
+            "A user who stops the training is obeyed",
+            ("callback/test_failures.py::test_the_user_can_still_stop_the_training",),
+        ),
+        (
+            "What is set up wrongly is an error before the first step",
+            (
+                "callback/test_set_up.py::test_an_unknown_layer",
+                "callback/test_set_up.py::test_held_out_labels_out_of_range",
+                "callback/test_set_up.py::test_neither_validation_data_nor_samples",
+            ),
+        ),
+        (
+            (
+                "What is given wrongly is refused with a message that names it, shows what was given and says what "
+                "is allowed: [all of them](errors.md)"
+            ),
+            ("reliability/test_wrong_calls.py::test_a_wrong_call_is_refused_and_told_why",),
+        ),
+    ],
+    "Nothing measured is lost": [
+        (
+            "A resumed training has the history of an uninterrupted one",
+            ("callback/test_resume.py::test_a_resumed_training_has_the_history_of_an_uninterrupted_one",),
+        ),
+        (
+            "Checkpoints load with `weights_only=True`, and an epoch measured twice counts once",
+            ("callback/test_resume.py::test_model_checkpoints_load_weights_only_and_do_not_count_an_epoch_twice",),
+        ),
+        (
+            "Files are written whole or not at all, whatever goes wrong in between",
+            (
+                "test_files.py::test_an_error_leaves_what_was_there_and_nothing_else",
+                "test_history.py::test_a_file_is_written_whole_or_not_at_all",
+                "test_interactions.py::test_an_error_in_the_middle_of_writing_leaves_the_old_file",
+            ),
+        ),
+        (
+            "A damaged file is named and passed over",
+            ("callback/test_fits.py::test_a_damaged_file_is_named_and_its_epoch_left",),
+        ),
+        (
+            "The samples do not depend on the random state of the process",
+            ("callback/test_resume.py::test_the_samples_do_not_depend_on_the_random_state_of_the_process",),
+        ),
+        (
+            (
+                "Killed (SIGKILL) at twenty moments drawn at random, ten anywhere, five in a measurement and five "
+                "in a write, and resumed from its last checkpoint, a training ends with the history and the files "
+                "of one that nobody disturbed; every epoch measured before is there once, and no file is ever half-"
+                "written"
+            ),
+            (
+                "reliability/test_kill.py::test_killed_and_resumed",
+                "reliability/test_kill.py::test_killed_at_twenty_moments_and_resumed",
+            ),
+        ),
+        (
+            "So does one that is killed again and again, and what was being written does not pile up",
+            (
+                "reliability/test_kill.py::test_killed_again_and_again",
+                "test_files.py::test_what_a_killed_process_left_is_removed",
+            ),
+        ),
+        (
+            "SIGTERM and Ctrl-C leave readable files",
+            ("reliability/test_kill.py::test_a_training_that_is_asked_to_stop_leaves_readable_files",),
+        ),
+        (
+            (
+                "A resume does not need the files: those damaged meanwhile are written again or named, and cost "
+                "their epoch alone"
+            ),
+            (
+                "reliability/test_kill.py::test_files_damaged_between_kill_and_resume_are_named_and_cost_their_epoch_alone",
+            ),
+        ),
+        (
+            "A checkpoint of an earlier version is taken over as far as it goes",
+            ("reliability/test_kill.py::test_a_checkpoint_of_an_earlier_version_is_taken_over_as_far_as_it_goes",),
+        ),
+    ],
+    "Under every Trainer": [
+        (
+            "`lightning` and `pytorch_lightning`",
+            ("callback/test_trainers.py::test_the_standalone_package",),
+        ),
+        (
+            "Reduced precision",
+            ("callback/test_trainers.py::test_precision",),
+        ),
+        (
+            "Accumulated gradients, `val_check_interval` below 1",
+            ("callback/test_trainers.py::test_accumulated_gradients_and_a_validation_inside_the_epoch",),
+        ),
+        (
+            "Several loaders, iterable data, batches in dictionaries",
+            (
+                "callback/test_trainers.py::test_several_loaders_for_training_and_validation",
+                "callback/test_trainers.py::test_iterable_data",
+                "callback/test_trainers.py::test_batches_in_dictionaries",
+            ),
+        ),
+        (
+            "`fast_dev_run`, `barebones`",
+            (
+                "callback/test_logging.py::test_a_fast_dev_run_writes_nothing",
+                "callback/test_logging.py::test_a_barebones_training",
+            ),
+        ),
+        (
+            "Two processes (DDP) measure what one does, and train as if nobody watched",
+            (
+                "callback/test_ddp.py::test_two_processes_measure_what_one_does",
+                "callback/test_ddp.py::test_a_training_on_two_processes",
+            ),
+        ),
+        (
+            "A process that fails makes the others fail and not wait",
+            ("callback/test_ddp.py::test_a_process_that_fails_makes_the_others_fail_and_not_wait",),
+        ),
+    ],
+    "Hostile files": [
+        (
+            "A file cut off anywhere, or with a flipped bit, is refused or read as it was",
+            (
+                "test_interactions.py::test_a_file_cut_off_anywhere_is_refused",
+                "test_interactions.py::test_a_flipped_bit_is_refused_or_changes_nothing",
+            ),
+        ),
+        (
+            "A pickle inside a file, or instead of one, is refused and never run",
+            (
+                "test_interactions.py::test_a_pickle_inside_is_refused_and_never_run",
+                "test_interactions.py::test_a_pickle_instead_is_refused_and_never_run",
+            ),
+        ),
+        (
+            "A newer schema is refused and named",
+            (
+                "test_interactions.py::test_a_newer_schema_is_refused_and_named",
+                "test_history.py::test_a_file_of_a_newer_version",
+            ),
+        ),
+        (
+            "The tab passes over broken event files and foreign data",
+            (
+                "tensorboard_plugin/test_plugin.py::test_a_broken_event_file_is_passed_over",
+                "tensorboard_plugin/test_runs.py::test_foreign_documents_are_counted_and_hurt_nothing",
+            ),
+        ),
+        (
+            "Names that are markup stay text",
+            ("tensorboard_plugin/test_browser.py::test_names_that_are_markup_stay_text",),
+        ),
+        (
+            "A zip bomb is refused before it is unpacked, and a claim to be huge before memory is spent on it",
+            (
+                "reliability/test_hostile_files.py::test_a_zip_bomb_is_refused_before_it_is_unpacked",
+                "reliability/test_hostile_files.py::test_a_claim_to_be_huge_is_refused",
+            ),
+        ),
+        (
+            (
+                "Absurd numbers of variables, shapes that do not fit, numbers of another kind and missing parts are"
+                " refused"
+            ),
+            (
+                "reliability/test_hostile_files.py::test_absurd_numbers_of_variables",
+                "reliability/test_hostile_files.py::test_shapes_that_do_not_fit_each_other",
+                "reliability/test_hostile_files.py::test_numbers_of_another_kind",
+                "reliability/test_hostile_files.py::test_a_missing_member",
+                "reliability/test_hostile_files.py::test_a_member_of_any_bytes",
+            ),
+        ),
+        (
+            (
+                "A history of any bytes or any JSON is read or refused: nesting of 200,000 levels, huge numbers, "
+                "wrong types, keys given twice"
+            ),
+            (
+                "reliability/test_hostile_files.py::test_any_bytes_and_any_json",
+                "reliability/test_hostile_files.py::test_any_records",
+                "reliability/test_hostile_files.py::test_what_no_version_has_written_is_refused",
+                "reliability/test_hostile_files.py::test_of_what_is_there_twice_the_last_counts",
+                "reliability/test_hostile_files.py::test_a_run_with_any_history_is_fitted_or_refused",
+            ),
+        ),
+        (
+            "A configuration changed at any place is parsed or refused with a message",
+            (
+                "reliability/test_hostile_configs.py::test_a_changed_configuration_is_parsed_or_refused",
+                "reliability/test_hostile_configs.py::test_many_changed_configurations_are_parsed_or_refused",
+                "reliability/test_hostile_configs.py::test_a_changed_configuration_is_refused_when_explaining",
+                "reliability/test_hostile_configs.py::test_many_changed_configurations_are_refused_when_explaining",
+            ),
+        ),
+        (
+            (
+                "Reading a configuration calls nothing that it names; running it does: [open only those you "
+                "trust](versions.md#configurations)"
+            ),
+            (
+                "reliability/test_hostile_configs.py::test_what_is_named_in_the_place_of_a_class_is_not_called",
+                "reliability/test_hostile_configs.py::test_so_it_is_when_explaining",
+                "reliability/test_hostile_configs.py::test_yaml_builds_no_objects",
+            ),
+        ),
+    ],
+    "Size and time": [
+        (
+            "256 measurements leave less than 20 MB of event files",
+            ("callback/test_loggers.py::test_a_run_of_256_epochs_leaves_less_than_20_mb",),
+        ),
+        (
+            "Figures are let go",
+            ("callback/test_loggers.py::test_figures_are_let_go",),
+        ),
+        (
+            "Importing the tab's server is fast and brings no PyTorch",
+            ("tensorboard_plugin/test_plugin.py::test_importing_the_plugin_is_fast_and_brings_no_torch",),
+        ),
+        (
+            "Three runs of 300 epochs are answered in 200 ms",
+            ("tensorboard_plugin/test_plugin.py::test_three_runs_of_300_epochs_are_answered_in_200_ms",),
+        ),
+        (
+            (
+                "500 measurements in one run: after the first hundred the memory stays within 5 %, and no hook, "
+                "thread or file handle is added; less than 100 kB of event files and 4 kB of history for each "
+                "measurement"
+            ),
+            (
+                "reliability/test_load.py::test_a_dozen_measurements",
+                "reliability/test_load.py::test_five_hundred_measurements",
+            ),
+        ),
+    ],
+    "The package": [
+        (
+            "Wheel and source archive hold all files that are needed, no tests, and work from a folder of their own",
+            (
+                "test_package.py::test_the_wheel_holds_the_whole_package_and_nothing_else",
+                "test_package.py::test_the_unpacked_wheel_works_alone",
+            ),
+        ),
+        (
+            "The tab, these pages and the report load nothing from elsewhere",
+            (
+                "tensorboard_plugin/test_plugin.py::test_the_page_loads_nothing_from_elsewhere",
+                "test_docs.py::test_the_site_loads_nothing_from_elsewhere",
+            ),
+        ),
+        (
+            "Every Python block of these pages and every example runs",
+            (
+                "test_docs.py::test_the_python_blocks_of_a_page_run",
+                "test_examples.py::test_an_example_runs",
+            ),
+        ),
+        (
+            "Everything that is installed is pinned, and fits together",
+            (
+                "reliability/test_supply.py::test_everything_is_pinned_and_installed_as_pinned",
+                "reliability/test_supply.py::test_the_packages_fit_together",
+            ),
+        ),
+        (
+            "The licence of everything that is installed is [listed](licences.md), and allowed",
+            ("reliability/test_supply.py::test_every_licence_is_listed_and_allowed",),
+        ),
+        (
+            "Training, explaining and reporting fetch nothing",
+            ("reliability/test_supply.py::test_nothing_is_fetched_while_training_explaining_and_reporting",),
+        ),
+    ],
+}
+"""Section by section: what is claimed, and the tests that show it, below tests/."""
+
+HEAD = """\
+# Reliability
+
+A monitor is attached to trainings that cost days. This page lists what is shown by a test *today*; what is not on it is
+not promised. `make test` runs them all, but for those marked *long*; `make reliability` runs those too and writes this
+page.
+"""
+
+NOT_SHOWN = """\
+## Not shown yet
+
+- Sharded strategies (FSDP, DeepSpeed): refused unless `allow_untested=True`.
+- `torch.compile`d modules, weight averaging, manual optimization.
+- GPUs: the tests run on a CPU.
+- The lowest supported versions of the dependencies.
+"""
+
+
+def rows(results: dict[str, Any] | None = None) -> dict[str, list[str]]:
+    """The table of each section, row by row.
+
+    Args:
+        results: what :func:`main` keeps; without it the rows end before the outcome.
+    """
+    tables: dict[str, list[str]] = {}
+    for section, claims in CLAIMS.items():
+        tables[section] = []
+        for shown, tests in claims:
+            row = f"| {shown} | {'<br>'.join(f'`{test}`' for test in tests)} |"
+            if results is not None:
+                row += " " + "<br>".join(_outcome(results["tests"].get(test)) for test in tests) + " |"
+            tables[section].append(row)
+    return tables
+
+
+def page(results: dict[str, Any]) -> str:
+    """The whole page."""
+    parts = [HEAD]
+    for section, table in rows(results).items():
+        parts += [f"## {section}\n", "| shown | by | outcome |", "| --- | --- | --- |", *table, ""]
+    parts += ["## Measured\n", "| what | value | in |", "| --- | --- | --- |"]
+    for test in (test for claims in CLAIMS.values() for _, tests in claims for test in tests):
+        measured = results["tests"].get(test, {}).get("measured", {})
+        parts += [f"| {what} | {value} | `{test}` |" for what, value in measured.items()]
+    parts += ["", f"Last run: {results['run']}.", "", NOT_SHOWN]
+    return "\n".join(parts)
+
+
+def _outcome(found: dict[str, Any] | None) -> str:
+    if found is None:
+        return "not run"
+    return ", ".join(f"{count} {end}" for end, count in found["outcomes"].items())
+
+
+def _run(tests: list[str], *, long: bool) -> dict[str, Any]:
+    """How each test ended, counted over its parameters, and what it measured."""
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder, "report.xml")
+        # How the tests ended stands in the report.
+        subprocess.run(  # noqa: S603
+            [
+                sys.executable,
+                *("-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", "junit_family=xunit1"),
+                f"--junit-xml={report}",
+                *(["--long"] if long else []),
+                *(f"tests/{test}" for test in tests),
+            ],
+            cwd=ROOT,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+            check=False,
+        )
+        cases = list(ET.parse(report).iter("testcase"))  # noqa: S314  # our own
+    found: dict[str, Any] = {test: {"outcomes": {}, "measured": {}} for test in tests}
+    for case in cases:
+        name = f"{case.get('file', '').removeprefix('tests/')}::{case.get('name', '').partition('[')[0]}"
+        if name in found:
+            found[name]["outcomes"] = dict(Counter(found[name]["outcomes"]) + Counter([_end(case)]))
+            found[name]["measured"] |= {
+                entry.get("name"): entry.get("value") for entry in case.iter("property") if entry.get("name")
+            }
+    return {test: result for test, result in found.items() if result["outcomes"]}
+
+
+def _end(case: ET.Element) -> str:
+    for tag, end in (("failure", "failed"), ("error", "failed"), ("skipped", "skipped")):
+        if case.find(tag) is not None:
+            return end
+    return "passed"
+
+
+def _circumstances() -> str:
+    """When and with what the tests ran; no name of a machine."""
+    cpu = Path("/proc/cpuinfo")
+    models = re.findall(r"^model name\s*: (.+)$", cpu.read_text(), flags=re.MULTILINE) if cpu.exists() else []
+    processor = models[0].strip() if models else platform.machine()
+    versions = ", ".join(f"{name} {version(name)}" for name in ("torch", "lightning", "numpy", "tensorboard"))
+    today = datetime.now(tz=timezone.utc).date().isoformat()
+    return (
+        f"{today}, lightning-interactions {version('lightning-interactions')}, Python {platform.python_version()},"
+        f" {versions}; {platform.system()}, {os.cpu_count()} cores ({processor}), one thread"
+    )
+
+
+def main() -> None:
+    """Run tests, keep what they found, write the page."""
+    parser = argparse.ArgumentParser(description="Test the claims about reliability and write their page.")
+    parser.add_argument("--long", action="store_true", help="also the tests that take minutes")
+    parser.add_argument("--only", metavar="TEXT", help="only the tests whose name contains this")
+    parser.add_argument("--page", action="store_true", help="run nothing, only write the page")
+    options = parser.parse_args()
+    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"tests": {}, "run": "never"}
+    tests = [test for claims in CLAIMS.values() for _, named in claims for test in named]
+    tests = [test for test in dict.fromkeys(tests) if (options.only or "") in test]
+    if not options.page:
+        results["tests"] |= _run(tests, long=options.long)
+        results["run"] = _circumstances()
+        RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+    Path(__file__).with_suffix(".md").write_text(page(results))
+
+
+if __name__ == "__main__":
+    main()
