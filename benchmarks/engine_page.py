@@ -1,4 +1,4 @@
-"""Write docs/engine.md from the results of benchmarks/masking.py, overhead.py and receptive_field.py.
+"""Write docs/engine.md from what masking.py, ranks.py, compiled.py, overhead.py and receptive_field.py have measured.
 
 python benchmarks/engine_page.py
 """
@@ -6,6 +6,7 @@ python benchmarks/engine_page.py
 from __future__ import annotations
 
 import json
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -35,16 +36,17 @@ three masks), and the cheapest that gives the same numbers is taken:
    with one warning.
 4. **Alone.** The rows of a batch depend on one another: one masked input at a time, with one warning.
 
-Inputs that are masked themselves (words, columns, pixels) have no layer; they are run in chunks. Computing a sentence's
-embeddings once would save at most 0.4 % of a forward pass (MiniLM's size, 64 sentences of 24 tokens, one thread), so
-they are computed with the rest.
+Inputs that are masked themselves (words, columns, pixels) have no layer; they are run in chunks.{embeddings}
+
+A network that was compiled with `torch.compile`, as a whole, in place or in part, is run as it was before: compiled
+code does not see the hooks by which a layer is masked. The user's compiled code is neither used nor made again.
 
 ## What it costs
 
-Processor time of the engine, on one thread, relative to the bare layers after the mask on as many inputs, at the
-best of several batch sizes,
-and to the whole network. The comparison on first use is left out here; it is the column "first use", as a share of 50
-samples with n = 10.
+Processor time of the engine, on one thread, relative to the bare layers after the mask on as many inputs at the best
+of several batch sizes, and to the whole network. With n = 10 all 1,024 masks of one sample are run, and the bare layers
+on one batch of as many inputs as were best, multiplied. The comparison on first use is left out here; it is the column
+"first use", as a share of 50 samples with n = 10.
 
 {masking}
 
@@ -55,13 +57,23 @@ samples with n = 10.
 ## Chunks
 
 `mask_batch_size="auto"` takes, on a CPU, as many masked inputs as keep what the busiest layer reads and writes within
-32 MiB, at least 16 (what lies before the layer runs once a chunk) and at most 1,024. Time per input hardly depended
-on it beyond 16: with one thread on a busy machine 7.3 to 10.5 ms for VGG-11 at 32 pixels in chunks of 16 to 512, 25
-to 30 ms for MiniLM in chunks of 16 to 256, 1.4 to 1.9 s for VGG-16 at 224 pixels in chunks of 1 to 16. On a CUDA
-device it takes half of the free memory, at most 4 GiB and 8,192 inputs. A chunk that does not fit is halved and
-repeated; nothing that was done is lost. The values do not depend on it beyond rounding. Channels-last made no
-difference on this CPU that the noise of the machine would let through, so it is an option (`channels_last=True`) and
-off.
+32 MiB, at least 16 (what lies before the layer runs once a chunk) and at most 1,024. On a CUDA device it takes half of
+the free memory, at most 4 GiB and 8,192 inputs. A chunk that does not fit is halved and repeated; nothing that was done
+is lost. The values do not depend on it beyond rounding. Milliseconds for an input of the bare layers after the mask, by
+batch size:
+
+{chunks}
+
+With its channels last (`channels_last=True`, off by default) the engine without tables took {channels_last}.
+
+## Compiled
+
+`explain(…, compiled=True)` runs what lies after the mask by `torch.compile`. The masked map is an input of the compiled
+code and the weights are, too, so that nothing is compiled again while the network trains. The first chunk of each
+measurement is run both ways; where the compiled one fails or gives other numbers, one warning says so and the network
+is run as it is.
+
+{compiled}
 
 ## Overhead of a training
 
@@ -99,11 +111,17 @@ measurement instead of waiting. {ranks}
 
 def main() -> None:
     """Fill the page."""
-    masking, overhead, field = (read(name) for name in ("masking_cpu", "overhead_cpu", "receptive_field"))
+    masking, ranks, compiled, overhead, field = (
+        read(name) for name in ("masking_cpu", "ranks_cpu", "compiled_cpu", "overhead_cpu", "receptive_field")
+    )
     page = TEXT.format(
         masking=masking_table(masking["rows"]),
         masking_machine=machine_line(masking),
         memory=memory_text(masking.get("memory of VGG-16 at 224", [])),
+        embeddings=embeddings_text(masking["rows"]),
+        chunks=chunks_table(masking["rows"]),
+        channels_last=channels_last_text(masking["rows"]),
+        compiled=compiled_text(compiled["rows"]),
         overhead=overhead_table(overhead["rows"]),
         draws=field["draws"],
         field=table(
@@ -117,30 +135,130 @@ def main() -> None:
                 for row in field["rows"]
             ],
         ),
-        ranks=ranks_text(masking.get("ranks"), masking["machine"]["cores"]),
+        ranks=ranks_text(ranks),
     )
-    PAGE.write_text(page)
+    PAGE.write_text(filled(page))
+
+
+def filled(page: str) -> str:
+    """The page with its paragraphs, which numbers make longer or shorter, broken into lines anew."""
+    blocks = page.strip().split("\n\n")
+    as_they_are = ("#", "|", "<", "1.")
+    return (
+        "\n\n".join(
+            block
+            if block.startswith(as_they_are)
+            else textwrap.fill(block, 120, break_long_words=False, break_on_hyphens=False)
+            for block in blocks
+        )
+        + "\n"
+    )
+
+
+def embeddings_text(rows: list[dict[str, Any]]) -> str:
+    """What computing embeddings once would save."""
+    shares = [
+        f"{row['embedding_share_of_full']:.1%} ({row['network']})" for row in rows if row["embedding_share_of_full"]
+    ]
+    if not shares:
+        return ""
+    return (
+        f" Computing a sentence's embeddings once would save at most {', '.join(shares)} of a forward pass, so they are"
+        f" computed with the rest."
+    )
+
+
+def chunks_table(rows: list[dict[str, Any]]) -> str:
+    """Time by batch size, one line a network."""
+    sizes = sorted({int(size) for row in rows for size in row["bare_ms_by_batch_size"]})
+    body = []
+    for row in rows:
+        times = {int(size): ms for size, ms in row["bare_ms_by_batch_size"].items()}
+        body.append([row["network"], *(f"{times[size]:.3g}" if size in times else "–" for size in sizes)])
+    return table(["network", *map(str, sizes)], body)
+
+
+def channels_last_text(rows: list[dict[str, Any]]) -> str:
+    """What the other layout costs."""
+    told = [
+        f"{row['channels_last_over_without_tables']:.2f} times as long for {row['network']}"
+        for row in rows
+        if row["embedding_share_of_full"] is None
+    ]
+    return ", ".join(told)
+
+
+def compiled_text(rows: list[dict[str, Any]]) -> str:
+    """What compiling gains, one line a network."""
+    if not rows:
+        return "What that gains was not measured in this run."
+    head = ["network", "n", "compiled / as it is", "first call"]
+    body = [[row["network"], row["n"], f"{row['ratio']:.2f}", f"{row['first_call_s']:.0f} s"] for row in rows]
+    loads = [row["load"] for row in rows]
+    load = f"{min(loads):.0f} to {max(loads):.0f}"
+    return (
+        f"{table(head, body)}\n\nOn one thread, at a load of {load}; the first call by the clock, with nothing in the"
+        f" compiler's cache."
+    )
 
 
 def memory_text(rows: list[dict[str, Any]]) -> str:
     """How much memory the largest network takes."""
     if not rows:
         return "Peak memory was not measured in this run."
-    body = [[row["mask_batch_size"], f"{row['peak_mb']:.0f}"] for row in rows]
+    head = [
+        "mask_batch_size",
+        "tables",
+        "masks",
+        "chunks",
+        "MB beyond the network",
+        "after the first chunk",
+        "whole process",
+    ]
+    body = [
+        [
+            row["mask_batch_size"],
+            "yes" if row["tables"] else "no",
+            row["masks"],
+            row["chunks"],
+            f"{row['peak_mb']:.0f}",
+            f"{row['after_first_chunk_mb']:.0f}",
+            f"{row['whole_process_mb']:.0f}",
+        ]
+        for row in rows
+    ]
     return (
-        f"Peak memory of a VGG-16 at 224 pixels beyond the {rows[0]['weights_mb']:.0f} MB of its weights:"
-        f"\n\n{table(['mask_batch_size', 'MB'], body)}"
+        f"Peak memory of one sample of VGG-16 at 224 pixels, with {rows[0]['weights_mb']:.0f} MB of weights; the last"
+        f" two columns are those of the whole process, with Python and PyTorch:\n\n{table(head, body)}\n\n"
+        f"A further mask adds eight bytes, its output: chunks run one by one, and each gives back what it took."
+        f" So fewer masks show the peak of all, and the knob is the chunk."
     )
 
 
-def ranks_text(ranks: dict[str, Any] | None, cores: int) -> str:
+def ranks_text(ranks: dict[str, Any]) -> str:
     """What a second process gains."""
-    if ranks is None:
+    rows = ranks["rows"]
+    if not rows:
         return "What a second process gains was not measured in this run."
+    head = ["network", "samples, n", "by processor time", "by the clock", "by the clock, with nothing to share", "load"]
+    body = [
+        [
+            row["network"],
+            f"{row['samples']}, {row['n']}",
+            "–" if "waits" in row["network"] else f"{row['times_less_processor_time']:.2f}",
+            f"{row['times_faster']:.2f}",
+            f"{row['side_by_side_times_faster']:.2f}",
+            f"{row['load']:.0f}",
+        ]
+        for row in rows
+    ]
+    difference = max(row["largest_difference"] for row in rows)
     return (
-        f"With two processes of one thread each, the slower one used {ranks['times_less_processor_time']:.2f} times"
-        f" less processor time than one; by the clock they were {ranks['times_faster']:.2f} times faster, at a load"
-        f" of {ranks['load']:.0f} on {cores} cores."
+        f"How many times faster two processes of one thread each explain the same samples than one, on"
+        f" {ranks['machine']['cores']} cores; the results differ by {difference:.0e} at most, by rounding. By processor"
+        f" time, that of the slower process, where the network computes: others used the machine, too, and two"
+        f" processes did not get two cores. By the clock where it only waits, as a process does whose GPU works:"
+        f"\n\n{table(head, body)}"
     )
 
 

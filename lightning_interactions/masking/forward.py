@@ -42,6 +42,7 @@ def values(
     mask_batch_size: MaskBatchSize = "auto",
     precision: Precision = "float32",
     channels_last: bool = False,
+    compiled: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Tensor:
     r"""Network outputs :math:`v(x_T)` for all subsets :math:`T` of the drawn variables.
@@ -63,6 +64,8 @@ def values(
             beyond rounding. Where memory runs out it is halved, and nothing is lost.
         precision: see :data:`~.precision.Precision`.
         channels_last: keep images with their channels last.
+        compiled: run what lies after the mask by ``torch.compile``; the network as it is where that fails, with a
+            warning.
         progress: called as ``progress(samples_done, samples)``.
 
     Returns:
@@ -87,7 +90,7 @@ def values(
     targets = to_device(targets, device)
     masks = subset_masks(variables.n_variables, device)
     rounding = _BF16_ROUNDING if precision == "bf16" else 0.0
-    network = MaskedNetwork(model, variables, forward or call_network, rounding)
+    network = MaskedNetwork(model, variables, forward or call_network, rounding, compiled=compiled)
     result = torch.empty(n_samples, n_subsets, dtype=torch.float64, device=device)
 
     def run(rows: slice, subsets: slice) -> None:

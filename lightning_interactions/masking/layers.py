@@ -18,6 +18,8 @@ _T = TypeVar("_T")
 def find_layer(model: nn.Module, name: str) -> nn.Module:
     """The module called ``name``; the end of a name is enough where it is unique.
 
+    What ``torch.compile`` adds to the names, ``_orig_mod``, may be left out.
+
     Raises:
         ValueError: if no module, or more than one, has that name.
 
@@ -26,7 +28,10 @@ def find_layer(model: nn.Module, name: str) -> nn.Module:
         >>> find_layer(nn.ModuleDict({"network": nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU())}), "1")
         ReLU()
     """
-    modules = dict(model.named_modules())
+    modules: dict[str, nn.Module] = {}
+    for full, module in model.named_modules():
+        modules.setdefault(_plain(full), module)
+    name = _plain(name)
     if name and name in modules:
         return modules[name]
     matches = [full for full in modules if name and full.endswith(f".{name}")]
@@ -64,6 +69,11 @@ def run_with_output(layer: nn.Module, replace: Callable[[Any], Any], run: Callab
     if calls == 0:
         raise ValueError(_not_once(layer, "never"))
     return result
+
+
+def _plain(name: str) -> str:
+    """A name as it was before compilation: a compiled module wraps the one that it was made from."""
+    return ".".join(part for part in name.split(".") if part != "_orig_mod")
 
 
 def _not_once(layer: nn.Module, times: str) -> str:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_interactions.masking.batches import leaves, repeat_rows, take_rows
+from lightning_interactions.masking.compiled import run_compiled, uncompilable
 from lightning_interactions.masking.layers import find_layer, run_with_output
 from lightning_interactions.masking.local import LocalMaps, chain_after, local_maps
 from lightning_interactions.masking.memory import is_out_of_memory
@@ -50,17 +51,29 @@ class MaskedNetwork:
         variables: what the input variables are.
         forward: how to call the network.
         rounding: relative rounding error of a forward pass; by default that of the weights' and logits' types.
+        compiled: run what lies after the mask by ``torch.compile``, where that works and gives the same.
 
     Attributes:
         way: how masked inputs are run; :meth:`choose_way` finds out.
         bytes_each: what the busiest layer reads and writes for one masked input, likewise.
+        compiled: whether compiled code is used; ``None`` until it has been compared with the plain way.
 
     Raises:
         ValueError: for an unknown layer.
     """
 
-    def __init__(self, model: nn.Module, variables: Variables, forward: Forward, rounding: float = 0.0) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        variables: Variables,
+        forward: Forward,
+        rounding: float = 0.0,
+        *,
+        compiled: bool = False,
+    ) -> None:
         self.rounding = rounding
+        self.compiled: bool | None = False
+        self._shall_compile = compiled and model not in uncompilable
         self.model = model
         self.variables = variables
         self.forward = forward
@@ -69,7 +82,7 @@ class MaskedNetwork:
         self.bytes_each = 1
         self._is_masked = False
         self._chain: list[nn.Module] = []
-        self._kept: tuple[int, LocalMaps] | None = None
+        self._kept: tuple[int, Any] | None = None
 
     def __call__(self, inputs: Any, draws: Sequence[Draw], masks: Tensor, sample: int | None = None) -> Tensor:
         """Logits ``(b · m, K)`` of ``b`` samples under ``m`` masks.
@@ -82,13 +95,23 @@ class MaskedNetwork:
         """
         if self.way == "local":
             try:
-                return self._checked(self._local(inputs, draws, masks, sample), len(draws) * len(masks))
+                return self._once(inputs, draws, masks, sample)
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
             self.way, self._kept = "split", None  # the tables are too large; go on without them
-        run = self._split if self.way == "split" else self._repeat
-        return self._checked(run(inputs, draws, masks), len(draws) * len(masks))
+        return self._once(inputs, draws, masks, sample)
+
+    def _once(self, inputs: Any, draws: Sequence[Draw], masks: Tensor, sample: int | None) -> Tensor:
+        if self.compiled is None:
+            return self._try_compiled(inputs, draws, masks, sample)
+        if self.compiled:
+            result = self._compiled(inputs, draws, masks, sample)
+        elif self.way == "local":
+            result = self._local(inputs, draws, masks, sample)
+        else:
+            result = (self._split if self.way == "split" else self._repeat)(inputs, draws, masks)
+        return self._checked(result, len(draws) * len(masks))
 
     def choose_way(self, inputs: Any, draws: Sequence[Draw], masks: Tensor) -> Tensor:
         """Find the cheapest way that gives what the plain one gives, by comparing them on a few masked inputs.
@@ -104,10 +127,17 @@ class MaskedNetwork:
             rows = [0, min(1, len(draws) - 1)][:n_samples]
             some = masks[torch.linspace(0, len(masks) - 1, n_masks).long().unique().to(masks.device)]
             try:
-                return self._compare(inputs, draws, rows, some)
+                logits = self._compare(inputs, draws, rows, some)
             except Exception as error:
                 if not is_out_of_memory(error) or (n_samples, n_masks) == _PROBES[-1]:
                     raise
+            else:
+                # Rows that depend on one another, or on the batch size, are no matter for compiled code.
+                if self._shall_compile and (
+                    self.way in ("split", "local") or (self.way, self.layer) == ("repeat", None)
+                ):
+                    self.compiled = None
+                return logits
         raise AssertionError  # the last probe returns or raises
 
     def _compare(self, inputs: Any, draws: Sequence[Draw], rows: list[int], masks: Tensor) -> Tensor:
@@ -216,17 +246,11 @@ class MaskedNetwork:
         if self.layer is None or not self._chain:
             msg = "There is no chain of modules after the layer."
             raise RuntimeError(msg)
-        layer = self.layer
-        made: list[LocalMaps] = []
-        if sample is not None and self._kept is not None and self._kept[0] == sample:
-            made.append(self._kept[1])
+        layer, made = self.layer, self._of(sample)
 
         def make(output: Any) -> Any:
             if not made:
-                self._kept = None
-                for row, draw in enumerate(draws):
-                    maps, _ = local_maps(self.variables, draw, output[row : row + 1], self._chain, len(self._chain))
-                    made.append(maps)
+                made.extend(self._tables(output, draws))
             return output
 
         def put(_output: Any) -> Any:
@@ -240,6 +264,60 @@ class MaskedNetwork:
         if sample is not None:
             self._kept = sample, made[0]
         return logits
+
+    def _tables(self, output: Any, draws: Sequence[Draw]) -> list[LocalMaps]:
+        """The maps of every sample, from what the layer puts out for it."""
+        self._kept = None
+        length = len(self._chain)
+        return [
+            local_maps(self.variables, draw, output[row : row + 1], self._chain, length)[0]
+            for row, draw in enumerate(draws)
+        ]
+
+    def _of(self, sample: int | None) -> list[Any]:
+        """What was kept of a sample: its tables or its features; nothing for another sample."""
+        return [self._kept[1]] if self._kept is not None and self._kept[0] == sample else []
+
+    # -- compiled ------------------------------------------------------------------------------------------------------
+
+    def _try_compiled(self, inputs: Any, draws: Sequence[Draw], masks: Tensor, sample: int | None) -> Tensor:
+        """The first chunk, both ways; the compiled one is taken from then on if it gives the same."""
+        self.compiled = False
+        plain = self._once(inputs, draws, masks, sample)
+        try:
+            found = logits_of(self._compiled(inputs, draws, masks, sample))
+            self.compiled = found.shape == plain.shape and self._same(found, plain)
+            problem = "gave other numbers"
+        except Exception as error:
+            if is_out_of_memory(error):
+                self.compiled = None  # to be tried again with a smaller chunk
+                raise
+            problem = f"failed with {type(error).__name__}: {' '.join(str(error).split())[:200]}"
+        if not self.compiled:
+            uncompilable.add(self.model)
+            warnings.warn(f"The network is run as it is, because the compiled one {problem}", stacklevel=2)
+        return plain
+
+    def _compiled(self, inputs: Any, draws: Sequence[Draw], masks: Tensor, sample: int | None) -> Any:
+        """What lies before the mask as it is, once a sample; what lies after it by compiled code."""
+        if self.layer is None:
+            return run_compiled(self.model, self.forward, self.variables.mask(inputs, draws, masks))
+        kept = self._of(sample)
+        if not kept:
+            run_with_output(
+                self.layer, lambda output: self._keep(kept, output, draws), lambda: self.forward(self.model, inputs)
+            )
+            self._kept = None if sample is None else (sample, kept[0])
+        if self.way == "local":
+            layer, value = self._chain[-1], torch.cat([maps.maps(masks) for maps in kept])
+        else:
+            layer, value = self.layer, self.variables.mask(kept[0], draws, masks)
+        return run_compiled(self.model, self.forward, inputs, layer, value)
+
+    def _keep(self, kept: list[Any], output: Any, draws: Sequence[Draw]) -> Any:
+        # A copy of the features: what comes after the layer may work in place.
+        kept.extend(self._tables(output, draws) if self.way == "local" else [take_rows(output, slice(None))])
+        return output
 
     def _repeat(self, inputs: Any, draws: Sequence[Draw], masks: Tensor) -> Any:
         """Every row of the whole network stands for one masked input."""

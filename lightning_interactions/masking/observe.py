@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 import warnings
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -23,6 +24,9 @@ __all__ = ["evaluation_mode", "observing", "random_state_kept"]
 def observing(model: nn.Module) -> Iterator[None]:
     """Run forward passes that only watch: evaluation mode, no gradients, no autocast, full float32 products.
 
+    What ``torch.compile`` has made of the network, or of parts of it, is passed over: compiled code does not see the
+    hooks by which layers are masked, and would be compiled anew for each number of masked inputs.
+
     Per-module train/eval flags, grad mode, autocast, the switches for TF32 and bfloat16 products and the random states
     of torch, CUDA, NumPy and Python are as they were when the block ends, also when it raises.
 
@@ -38,7 +42,14 @@ def observing(model: nn.Module) -> Iterator[None]:
         >>> model.training
         True
     """
-    with random_state_kept(), evaluation_mode(model), _full_float32(), torch.no_grad(), ExitStack() as stack:
+    with (
+        random_state_kept(),
+        evaluation_mode(model),
+        _full_float32(),
+        _uncompiled(),
+        torch.no_grad(),
+        ExitStack() as stack,
+    ):
         for device in {tensor.device.type for tensor in (*model.parameters(), *model.buffers())} | {"cpu"}:
             stack.enter_context(torch.autocast(device, enabled=False))
         yield
@@ -71,6 +82,16 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
     finally:
         for module, training in flags:
             module.training = training
+
+
+@contextmanager
+def _uncompiled() -> Iterator[None]:
+    """Run the modules themselves; nothing is compiled where the compiler was never imported, which takes seconds."""
+    if "torch._dynamo" not in sys.modules:
+        yield
+        return
+    with torch.compiler.set_stance("force_eager"):
+        yield
 
 
 @contextmanager

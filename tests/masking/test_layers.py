@@ -79,3 +79,10 @@ def test_a_layer_that_does_not_run_exactly_once_is_refused(layer, times, message
         values(model, images, classes % 3, patches, patches.draw(images), mask_batch_size=mask_batch_size)
     assert not model.act._forward_hooks
     assert not model.spare._forward_hooks
+
+
+@pytest.mark.parametrize("name", ["body.0", "body._orig_mod.0", "_orig_mod.body.0"])
+def test_what_compilation_adds_to_names_may_be_left_out(name):
+    inner = nn.ReLU()
+    network = nn.ModuleDict({"body": torch.compile(nn.Sequential(inner), backend="eager")})
+    assert find_layer(torch.compile(network, backend="eager"), name) is inner
