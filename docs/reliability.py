@@ -63,6 +63,43 @@ CLAIMS: dict[str, list[tuple[str, tuple[str, ...]]]] = {
                 "masking/test_observe.py::test_batch_norm_learns_nothing",
             ),
         ),
+        (
+            "Two worker processes with augmentation, for training and validation",
+            ("callback/test_read_only.py::test_training_is_bitwise_the_same",),
+        ),
+        (
+            "Averaged weights: exponential, parameters alone, stochastic",
+            ("callback/test_read_only_trainings.py::test_averaged_weights",),
+        ),
+        (
+            "What is measured is the network that is trained, not its average",
+            (
+                "callback/test_read_only_trainings.py::test_what_is_measured_is_the_network_that_is_trained_and_not_its_average",
+            ),
+        ),
+        (
+            "Several optimizers, manual optimization",
+            ("callback/test_read_only_trainings.py::test_several_optimizers_and_manual_optimization",),
+        ),
+        (
+            "A small BERT with dropout, whose `forward` returns a `ModelOutput`",
+            ("callback/test_read_only_trainings.py::test_sentences",),
+        ),
+        (
+            "`torch.compile`d modules: wrapped, in place, one layer, whole; measured as if not compiled",
+            ("callback/test_compiled.py::test_a_compiled_module",),
+        ),
+        (
+            "Compiled code is used again afterwards, not made anew",
+            ("callback/test_compiled.py::test_compiled_code_is_used_again_afterwards",),
+        ),
+        (
+            "Mixed bfloat16 precision, accumulated gradients",
+            (
+                "callback/test_trainers.py::test_precision",
+                "callback/test_trainers.py::test_accumulated_gradients_and_a_validation_inside_the_epoch",
+            ),
+        ),
     ],
     "It survives": [
         (
@@ -103,6 +140,42 @@ CLAIMS: dict[str, list[tuple[str, tuple[str, ...]]]] = {
                 "is allowed: [all of them](errors.md)"
             ),
             ("reliability/test_wrong_calls.py::test_a_wrong_call_is_refused_and_told_why",),
+        ),
+        (
+            "A network that raises at the first, middle or last call of a measurement",
+            ("callback/test_faults.py::test_a_network_that_raises_at_any_call",),
+        ),
+        (
+            "Memory that runs out: fewer masks at a time, or a failure",
+            ("callback/test_faults.py::test_memory_that_runs_out",),
+        ),
+        (
+            "A disk that is full for a while: no half file, the next ones are whole",
+            ("callback/test_faults.py::test_a_disk_that_is_full_for_a_while",),
+        ),
+        (
+            "Data that gets less while the training runs",
+            ("callback/test_faults.py::test_data_that_gets_less_while_the_training_runs",),
+        ),
+        (
+            "A tokenizer that fails later costs one measurement; one that is not there is an error at once",
+            (
+                "callback/test_read_only_trainings.py::test_a_tokenizer_that_fails_later_costs_one_measurement",
+                "callback/test_read_only_trainings.py::test_a_tokenizer_that_is_not_there_is_an_error_at_once",
+            ),
+        ),
+        (
+            'With `on_error="raise"` all of this is raised, with the network as it was',
+            (
+                "callback/test_failures.py::test_a_failed_measurement_is_raised_where_that_is_wanted",
+                "callback/test_failures.py::test_so_is_a_failed_rehearsal",
+                "callback/test_failures.py::test_so_is_a_folder_that_cannot_be_written_to",
+                "callback/test_failures.py::test_so_is_a_logger_that_raises",
+            ),
+        ),
+        (
+            "And in all processes",
+            ("callback/test_ddp.py::test_an_error_of_one_process_is_raised_in_all_where_that_is_wanted",),
         ),
     ],
     "Nothing measured is lost": [
@@ -206,6 +279,29 @@ CLAIMS: dict[str, list[tuple[str, tuple[str, ...]]]] = {
             "A process that fails makes the others fail and not wait",
             ("callback/test_ddp.py::test_a_process_that_fails_makes_the_others_fail_and_not_wait",),
         ),
+        (
+            "`limit_val_batches=0`, `check_val_every_n_epoch`, no sanity check, `overfit_batches`, reloaded loaders,"
+            " `max_time`",
+            ("callback/test_loops.py::test_loops",),
+        ),
+        ("No validation loader, with samples given", ("callback/test_loops.py::test_no_validation_loader",)),
+        (
+            "`max_steps` in the middle of an epoch",
+            ("callback/test_loops.py::test_a_number_of_steps_that_ends_in_the_middle_of_an_epoch",),
+        ),
+        (
+            "Nothing is measured in the sanity check",
+            ("callback/test_loops.py::test_nothing_is_measured_in_the_sanity_check",),
+        ),
+        ("`validate`, `test`, `predict`", ("callback/test_loops.py::test_stages_without_training",)),
+        (
+            "Learning-rate finder and batch-size scaler before, learning-rate finder in the middle of a training",
+            (
+                "callback/test_loops.py::test_a_search_for_settings_before_the_training",
+                "callback/test_loops.py::test_a_search_in_the_middle_of_the_training",
+            ),
+        ),
+        ("Batches as tuples, named tuples, dataclasses", ("callback/test_loops.py::test_batches",)),
     ],
     "Hostile files": [
         (
@@ -376,7 +472,6 @@ NOT_SHOWN = """\
 ## Not shown yet
 
 - Sharded strategies (FSDP, DeepSpeed): refused unless `allow_untested=True`.
-- `torch.compile`d modules, weight averaging, manual optimization.
 - GPUs: the tests run on a CPU.
 - The lowest supported versions of the dependencies.
 """

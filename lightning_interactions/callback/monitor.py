@@ -135,6 +135,8 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
         loss: mean loss of ``(logits, targets)``; (binary) cross-entropy by default.
         mask_batch_size: masked inputs in one forward pass, a memory knob; ``"auto"`` finds what is fast and fits.
         precision: of the masked forward passes, whatever the Trainer's; see :func:`~lightning_interactions.explain`.
+        channels_last: see :func:`~lightning_interactions.explain`.
+        compiled: likewise.
         forward: ``(module, inputs) -> logits`` for modules that are not called with their inputs alone.
         split_batch: ``batch -> (inputs, targets)`` for batches that are neither ``(inputs, targets)`` nor a mapping
             with ``labels``.
@@ -174,6 +176,8 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
         loss: Loss | None = None,
         mask_batch_size: MaskBatchSize = "auto",
         precision: Precision = "float32",
+        channels_last: bool = False,
+        compiled: bool = False,
         forward: Forward | None = None,
         split_batch: SplitBatch | None = None,
         phase_detector: PhaseDetector | None = None,
@@ -186,14 +190,7 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
         allow_untested: bool = False,
     ) -> None:
         super().__init__()
-        for argument, value in (
-            ("every_n_epochs", every_n_epochs),
-            ("n_samples", n_samples),
-            ("n_loss_samples", n_loss_samples),
-        ):
-            if not isinstance(value, Integral) or value < 1:
-                msg = f"`{argument}` must be a whole number, at least 1, got {value!r}."
-                raise ValueError(msg)
+        _check_counts(every_n_epochs=every_n_epochs, n_samples=n_samples, n_loss_samples=n_loss_samples)
         if name is not None and (not name or "/" in name):
             msg = f"`name` must be a text without '/', got {name!r}."
             raise ValueError(msg)
@@ -219,6 +216,8 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
         self.loss = loss
         self.mask_batch_size = mask_batch_size
         self.precision = check_precision(precision)
+        self.channels_last = channels_last
+        self.compiled = compiled
         self.forward = forward
         self.split_batch = split_batch
         self.phase_detector = PhaseDetector() if phase_detector is None else phase_detector
@@ -459,6 +458,8 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
                 mask_batch_size=self.mask_batch_size,
                 forward=self.forward,
                 precision=self.precision,
+                channels_last=self.channels_last,
+                compiled=self.compiled,
                 share_out=share_out,
                 **{"solver": self.solver} | options,
             )
@@ -566,3 +567,10 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
     @property
     def _prefix(self) -> str:
         return PREFIX if self.name is None else f"{PREFIX}{self.name}/"
+
+
+def _check_counts(**counts: Any) -> None:
+    for argument, value in counts.items():
+        if not isinstance(value, Integral) or value < 1:
+            msg = f"`{argument}` must be a whole number, at least 1, got {value!r}."
+            raise ValueError(msg)

@@ -2,7 +2,8 @@ r"""The decay and spindle of every measured epoch against one reference, which t
 
 Eq. 9 needs a network :math:`I^*` from which the decay is made, and the paper leaves open which. With the network's own
 interactions the fit is perfect and says nothing (:math:`\delta \to 0`); with those of the end of the normal phase it is
-identified. That network is only known afterwards, so every measured epoch is fitted anew when the reference changes.
+identified. That network is only known afterwards, so every measured epoch is fitted anew when the reference changes; in
+a long normal phase, where every epoch may be better than the last, not at every change (:data:`REFITS_PER_EPOCH`).
 
 ==============  ========================================================================================================
 reference       which network :math:`I^*` is
@@ -27,10 +28,23 @@ from lightning_interactions.distribution.disentangle import Disentangled, check_
 from lightning_interactions.distribution.strength import sample_order_strength
 from lightning_interactions.interactions import Interactions
 
-__all__ = ["FIT_LISTS", "FIT_NUMBERS", "REFERENCES", "ReferenceFits", "check_reference", "unfitted"]
+__all__ = [
+    "FIT_LISTS",
+    "FIT_NUMBERS",
+    "REFERENCES",
+    "REFITS_PER_EPOCH",
+    "ReferenceFits",
+    "check_reference",
+    "unfitted",
+]
 
 REFERENCES = ("onset", "final", "current")
 """The references that have a name."""
+
+REFITS_PER_EPOCH = 6
+"""In the normal phase earlier epochs are fitted anew while all fits so far are no more than this times the epochs. The
+work so grows with the number of measurements and not with its square; what is left is done when the phase changes or
+the training ends, and until then ``reference_epoch`` says which reference an epoch's fit has."""
 
 FIT_NUMBERS = (
     "alpha",
@@ -97,6 +111,8 @@ class ReferenceFits:
         self._losses: dict[int, float] = {}
         self._candidates: dict[int, Interactions] = {}
         self._fitted_with: dict[int, int | str] = {}
+        self._fits = 0
+        self._onset: float | None = None
 
     def add(self, epoch: int, interactions: Interactions, held_out_loss: float = math.nan) -> None:
         """Take in one measurement; one of the same epoch is replaced."""
@@ -108,7 +124,7 @@ class ReferenceFits:
         self._candidates = {epoch: self._candidates[epoch] for epoch in wanted if epoch in self._candidates}
 
     def update(self, onset_epoch: float | None = None, *, finished: bool = False) -> dict[int, dict[str, Any]]:
-        """Fit every epoch whose reference has changed.
+        """Fit every epoch whose reference has changed; in a long normal phase see :data:`REFITS_PER_EPOCH`.
 
         Args:
             onset_epoch: first epoch of the overfitting phase; ``None`` or NaN in the normal phase.
@@ -121,12 +137,18 @@ class ReferenceFits:
         if found is None:
             return {}
         epoch, reference = found
-        pending = [max(self._strength)] if self.reference == "current" else sorted(self._strength)
+        everything = [max(self._strength)] if self.reference == "current" else sorted(self._strength)
+        pending = [fitted for fitted in everything if self._fitted_with.get(fitted) != epoch]
+        onset = None if onset_epoch is None or math.isnan(onset_epoch) else onset_epoch
+        settled = finished or onset != self._onset
+        self._onset = onset
+        if not settled and self._fits + len(pending) > REFITS_PER_EPOCH * len(self._strength):
+            pending = [fitted for fitted in pending if fitted not in self._fitted_with]
         changed = {}
         for fitted in pending:
-            if self._fitted_with.get(fitted) != epoch:
-                changed[fitted] = self._fit(fitted, epoch, reference)
-                self._fitted_with[fitted] = epoch
+            changed[fitted] = self._fit(fitted, epoch, reference)
+            self._fitted_with[fitted] = epoch
+        self._fits += len(pending)
         return changed
 
     def state_dict(self) -> dict[str, Any]:
@@ -136,6 +158,8 @@ class ReferenceFits:
             "losses": dict(self._losses),
             "candidates": {epoch: _packed(interactions) for epoch, interactions in self._candidates.items()},
             "fitted_with": dict(self._fitted_with),
+            "fits": self._fits,
+            "onset": self._onset,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -144,6 +168,8 @@ class ReferenceFits:
         self._losses = dict(state["losses"])
         self._candidates = {epoch: _unpacked(packed) for epoch, packed in state["candidates"].items()}
         self._fitted_with = dict(state["fitted_with"])
+        self._fits = state.get("fits", len(self._fitted_with))
+        self._onset = state.get("onset")
 
     def _find_reference(self, onset_epoch: float | None, *, finished: bool) -> tuple[int | str, Interactions] | None:
         if not self._strength:

@@ -8,7 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lightning_interactions import disentangle, lattice, order_strength, sparsify
-from lightning_interactions.distribution.reference import FIT_LISTS, FIT_NUMBERS, ReferenceFits, unfitted
+from lightning_interactions.distribution.reference import (
+    FIT_LISTS,
+    FIT_NUMBERS,
+    REFITS_PER_EPOCH,
+    ReferenceFits,
+    unfitted,
+)
 from lightning_interactions.distribution.strength import sample_order_strength
 
 N = 4
@@ -50,6 +56,29 @@ def test_before_an_onset_the_smallest_held_out_loss_so_far_is_the_reference():
     assert reference_epochs(changed) == {10}
     fits.add(15, MEASURED[15], 0.7)
     assert sorted(fits.update()) == [15]
+
+
+def test_a_long_normal_phase_costs_a_bounded_number_of_fits_and_ends_with_one_reference(monkeypatch):
+    made = []
+
+    def fit(_, epoch, reference, __):
+        made.append(epoch)
+        return {"reference_epoch": reference}
+
+    monkeypatch.setattr(ReferenceFits, "_fit", fit)
+    fits, records = ReferenceFits(), {}
+    for epoch in range(1, 61):
+        fits.add(epoch, MEASURED[5], 1 / epoch)
+        records |= fits.update()
+        assert records[epoch] == {"reference_epoch": epoch}
+        assert len(made) <= REFITS_PER_EPOCH * epoch
+    assert len(reference_epochs(records)) > 1
+    records |= fits.update(finished=True)
+    assert reference_epochs(records) == {60}
+
+    records |= fits.update(onset_epoch=41)
+    assert reference_epochs(records) == {40}
+    assert fits.update(onset_epoch=41, finished=True) == {}
 
 
 def test_an_onset_freezes_the_reference_before_it():
