@@ -232,10 +232,17 @@ def early_sign_table(report: dict[str, Any]) -> Iterator[str]:
         ],
     )
     yield ""
+    with_onset = [row for row in report["rows"] if row["onset"]]
+    without = [row for row in report["rows"] if not row["onset"]]
     for name in companions:
-        leads = [r["onset"] - r["rises"][name] for r in report["rows"] if r["onset"] and r["rises"][name] is not None]
-        if leads:
-            yield f"- `{name}` rose {statistics.median(leads):+g} epochs before the onset (median, {len(leads)} runs)."
+        rises = [(row["rises"][name], row["onset"], row["detected"]) for row in with_onset]
+        leads = [(onset - rise, said - rise) for rise, onset, said in rises if rise is not None]
+        before_onset, before_said = (statistics.median(lead) for lead in zip(*leads, strict=True))
+        early = sum(lead > 0 for lead, _ in leads)
+        in_vain = sum(row["rises"][name] is not None for row in without)
+        yield f"- `{name}` rose before the onset in {early} of {len(with_onset)} runs: in the median {before_onset:+g}"
+        yield f"  epochs before it, and {before_said:+g} before the detector said so. It also rose in {in_vain} of the"
+        yield f"  {len(without)} runs without an onset."
 
 
 if __name__ == "__main__":

@@ -280,8 +280,10 @@ CLAIMS: dict[str, list[tuple[str, tuple[str, ...]]]] = {
             ("callback/test_ddp.py::test_a_process_that_fails_makes_the_others_fail_and_not_wait",),
         ),
         (
-            "`limit_val_batches=0`, `check_val_every_n_epoch`, no sanity check, `overfit_batches`, reloaded loaders,"
-            " `max_time`",
+            (
+                "`limit_val_batches=0`, `check_val_every_n_epoch`, no sanity check, `overfit_batches`, reloaded loaders,"
+                " `max_time`"
+            ),
             ("callback/test_loops.py::test_loops",),
         ),
         ("No validation loader, with samples given", ("callback/test_loops.py::test_no_validation_loader",)),

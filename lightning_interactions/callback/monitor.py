@@ -41,7 +41,7 @@ from lightning_interactions.distribution.reference import ReferenceFits, unfitte
 from lightning_interactions.explain import check_noise_ratio, explain
 from lightning_interactions.extraction.solve import resolve_solver
 from lightning_interactions.history import History
-from lightning_interactions.masking.batches import take_rows
+from lightning_interactions.masking.batches import batch_size, take_rows
 from lightning_interactions.masking.forward import Forward, call_network
 from lightning_interactions.masking.layers import find_layer
 from lightning_interactions.masking.memory import MaskBatchSize, check_mask_batch_size
@@ -344,7 +344,14 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
         self._train_batches = self._loss_batches(trainer, flatten_loaders(trainer.train_dataloader))
         if self.samples is not None:
             inputs, targets = self.samples
-            self._held_out = Samples(trainer.precision_plugin.convert_input(inputs), torch.as_tensor(targets))
+            targets = torch.as_tensor(targets)
+            if len(targets) != batch_size(inputs):
+                msg = (
+                    f"`samples` must be (inputs, targets) of as many samples, got {batch_size(inputs)} inputs and"
+                    f" {len(targets)} targets."
+                )
+                raise ValueError(msg)
+            self._held_out = Samples(trainer.precision_plugin.convert_input(inputs), targets)
             self._held_out_batches = [self._held_out]
             return
         loaders = self._validation_loaders(trainer)

@@ -13,6 +13,7 @@ from lightning_interactions.masking.variables import (
     Draw,
     Variables,
     check_baseline,
+    check_whole,
     mask_regions,
     sample_generators,
 )
@@ -43,6 +44,7 @@ class GridPatches(Variables):
         seed: int,
     ) -> None:
         super().__init__(n_variables, layer=layer, seed=seed)
+        check_whole(grid=grid, border=border)
         if grid < 1:
             msg = f"`grid` must be at least 1, got {grid}."
             raise ValueError(msg)

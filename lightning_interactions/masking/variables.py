@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -22,7 +23,7 @@ from lightning_interactions.masking.batches import batch_size, leaves, to_device
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["Draw", "Variables", "check_baseline", "mask_regions", "sample_generators"]
+__all__ = ["Draw", "Variables", "check_baseline", "check_whole", "mask_regions", "sample_generators"]
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,13 @@ class Variables(ABC):
     """
 
     def __init__(self, n_variables: int, *, layer: str | None = None, seed: int = 0) -> None:
+        if layer is not None and not isinstance(layer, str):
+            msg = (
+                f"`layer` must be the name of a module, got {layer!r}."
+                f" HINT: the names are those that `model.named_modules()` lists."
+            )
+            raise TypeError(msg)
+        check_whole(seed=seed)
         self.n_variables = check_n_variables(n_variables)
         self.layer = layer
         self.seed = seed
@@ -186,8 +194,19 @@ def sample_generators(inputs: Any, seed: int) -> Iterator[torch.Generator]:
 
 def check_baseline(baseline: float | Sequence[float] | Tensor) -> tuple[float, ...]:
     """A baseline value, or one for each channel or column, as plain numbers."""
-    numbers = torch.as_tensor(baseline, dtype=torch.float64).reshape(-1)
+    msg = f"`baseline` must be a finite number or a sequence of them, got {baseline!r}."
+    try:
+        numbers = torch.as_tensor(baseline, dtype=torch.float64).reshape(-1)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(msg) from error
     if len(numbers) == 0 or not numbers.isfinite().all():
-        msg = f"`baseline` must be a finite number or a sequence of them, got {baseline!r}."
         raise ValueError(msg)
     return tuple(numbers.tolist())
+
+
+def check_whole(**numbers: Any) -> None:
+    """Refuse arguments that are no whole numbers, by their names."""
+    for name, value in numbers.items():
+        if not isinstance(value, Integral) or isinstance(value, bool):
+            msg = f"`{name}` must be a whole number, got {value!r}."
+            raise TypeError(msg)
