@@ -33,7 +33,7 @@ _OVERSHOOT = 1e-9
 AUTO = "auto"
 """The name under which the cost of the exact solution chooses the solver."""
 
-_EXACT_SECONDS = {8: 0.022, 10: 0.28, 12: 10.5}
+_EXACT_SECONDS = {8: 0.020, 10: 0.26, 12: 9.5}
 """What the exact solution of a sample takes on two cores, by n (``benchmarks/results/extraction_cpu.json``)."""
 
 _PATIENCE_SECONDS = 60.0
