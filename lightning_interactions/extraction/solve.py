@@ -34,7 +34,7 @@ AUTO = "auto"
 """The name under which the cost of the exact solution chooses the solver."""
 
 _EXACT_SECONDS = {8: 0.022, 10: 0.28, 12: 10.5}
-"""The most that the exact solution of a sample took on two cores in several runs of ``benchmarks/extraction.py``, by n."""
+"""The most that the exact solution of a sample took on two cores in runs of ``benchmarks/extraction.py``, by n."""
 
 _PATIENCE_SECONDS = 60.0
 """How long ``"auto"`` lets the exact solution of all samples take."""
