@@ -281,8 +281,8 @@ CLAIMS: dict[str, list[tuple[str, tuple[str, ...]]]] = {
         ),
         (
             (
-                "`limit_val_batches=0`, `check_val_every_n_epoch`, no sanity check, `overfit_batches`, reloaded loaders,"
-                " `max_time`"
+                "`limit_val_batches=0`, `check_val_every_n_epoch`, no sanity check, `overfit_batches`, reloaded"
+                " loaders, `max_time`"
             ),
             ("callback/test_loops.py::test_loops",),
         ),
