@@ -256,8 +256,8 @@ def ranks_text(ranks: dict[str, Any]) -> str:
     return (
         f"How many times faster two processes of one thread each explain the same samples than one, on"
         f" {ranks['machine']['cores']} cores; the results differ by {difference:.0e} at most, by rounding. By processor"
-        f" time, that of the slower process, where the network computes: others used the machine, too, and two"
-        f" processes did not get two cores. By the clock where it only waits, as a process does whose GPU works:"
+        f" time, that of the slower process, where the network computes; a network that only waits stands for a process"
+        f" whose GPU works. The last column but one is what the machine gives two processes with nothing to share:"
         f"\n\n{table(head, body)}"
     )
 
