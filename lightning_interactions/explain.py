@@ -18,13 +18,14 @@ from lightning_interactions.masking.forward import Forward, values
 from lightning_interactions.masking.memory import MaskBatchSize, check_mask_batch_size
 from lightning_interactions.masking.outputs import Output, resolve_output
 from lightning_interactions.masking.precision import Precision, check_precision
-from lightning_interactions.masking.variables import Variables
+from lightning_interactions.masking.variables import check_variables
 from lightning_interactions.sparsify import THRESHOLD_RATIO, output_scale, sparsify
 
 if TYPE_CHECKING:
     from torch import nn
 
     from lightning_interactions.interactions import Interactions
+    from lightning_interactions.masking.variables import Variables
 
 __all__ = ["ShareOut", "check_noise_ratio", "explain"]
 
@@ -113,7 +114,7 @@ def explain(
         torch.Size([5, 8])
     """
     scalar = resolve_output(output)
-    _check_variables(variables)
+    check_variables(variables)
     check_noise_ratio(noise_ratio)
     check_precision(precision)
     check_mask_batch_size(mask_batch_size)
@@ -217,15 +218,6 @@ def check_noise_ratio(noise_ratio: float) -> None:
     if not 0 <= noise_ratio < math.inf:
         msg = f"`noise_ratio` must be a finite number ≥ 0, got {noise_ratio!r}."
         raise ValueError(msg)
-
-
-def _check_variables(variables: Any) -> None:
-    if not isinstance(variables, Variables):
-        msg = (
-            f"`variables` must be Variables such as FeatureMapPatches(…), got a {type(variables).__name__}."
-            f" HINT: subclass lightning_interactions.Variables for a kind of your own."
-        )
-        raise TypeError(msg)
 
 
 def _check_targets(targets: Any, n_samples: int) -> Tensor:

@@ -48,7 +48,7 @@ from lightning_interactions.masking.memory import MaskBatchSize, check_mask_batc
 from lightning_interactions.masking.noise_floor import NoiseFloor, noise_floor
 from lightning_interactions.masking.outputs import Output, resolve_output
 from lightning_interactions.masking.precision import Precision, check_precision
-from lightning_interactions.masking.variables import Variables
+from lightning_interactions.masking.variables import Variables, check_variables
 
 if TYPE_CHECKING:
     from lightning_interactions.interactions import Interactions
@@ -194,12 +194,7 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
         if name is not None and (not name or "/" in name):
             msg = f"`name` must be a text without '/', got {name!r}."
             raise ValueError(msg)
-        if not isinstance(variables, Variables):
-            msg = (
-                f"`variables` must be a Variables such as FeatureMapPatches(…), got a {type(variables).__name__}."
-                f" HINT: subclass lightning_interactions.Variables for a kind of your own."
-            )
-            raise TypeError(msg)
+        check_variables(variables)
         check_noise_ratio(noise_ratio)
         check_mask_batch_size(mask_batch_size)
         resolve_output(output)

@@ -151,16 +151,16 @@ def disentangle(
     low, high = delta_range
     log_deltas = torch.linspace(math.log(low), math.log(high), _DELTAS, dtype=torch.float64)
     alphas = torch.linspace(*alpha_range, _ALPHAS, dtype=torch.float64)
-    decays = torch.cat(sample_decay(and_, or_, log_deltas.exp()), dim=-1)  # (deltas, samples, 2n)
+    decays = _decays(and_, or_, log_deltas.exp())
     coarse = _Products.of(strength.mean(dim=0)[None], decays.mean(dim=1)[None], _both_signs(alphas, strength))
     alpha, delta = _refine(coarse.fits(), log_deltas, alphas, strength, and_, or_)
     finer = _between_neighbours(log_deltas, math.log(delta))
     log_deltas = torch.cat([log_deltas, finer])
     alphas = torch.cat([alphas, _between_neighbours(alphas, alpha)])
-    decays = torch.cat([decays, torch.cat(sample_decay(and_, or_, finer.exp()), dim=-1)])
+    decays = torch.cat([decays, _decays(and_, or_, finer.exp())])
     spindles = _both_signs(alphas, strength)
     grid = _Products.of(strength.mean(dim=0)[None], decays.mean(dim=1)[None], spindles)
-    decay_shape = torch.cat(sample_decay(and_, or_, delta), dim=-1).mean(dim=0)
+    decay_shape = _decays(and_, or_, delta).mean(dim=0)
     best = _Products.of(
         strength.mean(dim=0)[None], decay_shape[None, None], _both_signs(torch.tensor([alpha]), strength)
     )
@@ -275,6 +275,11 @@ class _Fits:
         return {name: value.item() for name, value in vars(self).items()}
 
 
+def _decays(and_: Tensor, or_: Tensor, delta: Tensor | float) -> Tensor:
+    """The decay of every sample, both signs side by side: ``(samples, 2n)``, or ``(deltas, samples, 2n)``."""
+    return torch.cat(sample_decay(and_, or_, delta), dim=-1)
+
+
 def _between_neighbours(values: Tensor, best: float) -> Tensor:
     """Points from one neighbour of ``best`` on an even grid to the other, ``best`` among them."""
     step = (values[1] - values[0]).item()
@@ -290,7 +295,7 @@ def _refine(
     row, column = divmod(int(grid.r_squared[0].argmax()), len(alphas))
 
     def loss(point: tuple[float, float]) -> float:
-        decays = torch.cat(sample_decay(and_, or_, math.exp(point[1])), dim=-1).mean(dim=0)
+        decays = _decays(and_, or_, math.exp(point[1])).mean(dim=0)
         products = _Products.of(mean, decays[None, None], _both_signs(torch.tensor([point[0]]), strength))
         return 1 - products.fits().r_squared.item()
 
@@ -325,12 +330,9 @@ def _allowed_loss(
     share = share if math.isfinite(share) else 0.0
     best = (grid.aa * (1 - grid.fits().r_squared)).flatten()
     of_share, gamma, beta = (side.flatten() for side in grid.fits_at_share(share))
-    coarse = torch.zeros(grid.ds.shape[1:], dtype=torch.bool)
-    coarse[:_DELTAS, :_ALPHAS] = True
-    fine = torch.zeros_like(coarse)
-    fine[_DELTAS:, _ALPHAS:] = True
-    ranked = torch.minimum(best, of_share).where(coarse.flatten(), torch.inf).argsort()
-    cells = torch.cat([ranked[:_CELLS], fine.flatten().nonzero()[:, 0]])
+    numbers = torch.arange(len(best)).view(grid.ds.shape[1:])
+    coarse, fine = numbers[:_DELTAS, :_ALPHAS].flatten(), numbers[_DELTAS:, _ALPHAS:].flatten()
+    cells = torch.cat([coarse[torch.minimum(best, of_share)[coarse].argsort()[:_CELLS]], fine])
     place = int(of_share.argmin())
     row, column = divmod(place, len(spindles))
     # What Eq. 9 with this share leaves of the mean is taken out: the draws are from a world in which it is true.

@@ -344,12 +344,10 @@ def _advance(batch: Batch, matrix: NormalMatrix, dtype: torch.dtype) -> Batch:
     current = batch.complementarity(primal, dual)
     centre = ((affine / current) ** 3 * current)[:, None, None]
     pull = centre + predictor.pull - predictor.primal * predictor.dual
-    if _CORRECTORS:
-        step = _direction(batch, matrix, compliance, pull, refined=False)
-        for _ in range(_CORRECTORS):
-            step = _corrected(batch, matrix, compliance, step, centre)
-        pull = step.pull
-    step = _direction(batch, matrix, compliance, pull)
+    step = _direction(batch, matrix, compliance, pull, refined=False)
+    for _ in range(_CORRECTORS):
+        step = _corrected(batch, matrix, compliance, step, centre)
+    step = _direction(batch, matrix, compliance, step.pull)
 
     primal_length, dual_length = step.lengths(batch, _STEP_TO_BOUNDARY)
     return replace(

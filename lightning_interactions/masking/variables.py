@@ -23,7 +23,15 @@ from lightning_interactions.masking.batches import batch_size, leaves, to_device
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["Draw", "Variables", "check_baseline", "check_whole", "mask_regions", "sample_generators"]
+__all__ = [
+    "Draw",
+    "Variables",
+    "check_baseline",
+    "check_variables",
+    "check_whole",
+    "mask_regions",
+    "sample_generators",
+]
 
 
 @dataclass(frozen=True)
@@ -202,6 +210,20 @@ def check_baseline(baseline: float | Sequence[float] | Tensor) -> tuple[float, .
     if len(numbers) == 0 or not numbers.isfinite().all():
         raise ValueError(msg)
     return tuple(numbers.tolist())
+
+
+def check_variables(variables: Any) -> None:
+    """Refuse what is no kind of variable.
+
+    Raises:
+        TypeError: if ``variables`` are something else.
+    """
+    if not isinstance(variables, Variables):
+        msg = (
+            f"`variables` must be a Variables such as FeatureMapPatches(…), got a {type(variables).__name__}."
+            f" HINT: subclass lightning_interactions.Variables for a kind of your own."
+        )
+        raise TypeError(msg)
 
 
 def check_whole(**numbers: Any) -> None:

@@ -14,7 +14,6 @@ import torch
 from lightning.pytorch.loggers import TensorBoardLogger
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
-from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from lightning_interactions import Columns, InteractionMonitor, explain
@@ -81,24 +80,6 @@ def test_every_licence_is_listed_and_allowed(docs_script):
 # -- no connection -----------------------------------------------------------------------------------------------------
 
 
-class Net(pl.LightningModule):
-    def __init__(self):
-        super().__init__()
-        self.layer = nn.Linear(3, 2)
-
-    def forward(self, x):
-        return self.layer(x)
-
-    def training_step(self, batch, _):
-        return nn.functional.cross_entropy(self(batch[0]), batch[1])
-
-    def validation_step(self, batch, _):
-        pass
-
-    def configure_optimizers(self):
-        return torch.optim.SGD(self.parameters(), 0.1)
-
-
 @pytest.fixture
 def connections(monkeypatch):
     """Where anything wanted to connect to; every attempt that leaves this machine fails."""
@@ -128,7 +109,7 @@ def test_an_attempt_to_connect_is_seen(connections):
     assert len(connections) == 2
 
 
-def test_nothing_is_fetched_while_training_explaining_and_reporting(connections, tmp_path):
+def test_nothing_is_fetched_while_training_explaining_and_reporting(connections, wrong_calls, tmp_path):
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     rows, classes = torch.randn(8, 3), torch.arange(8) % 2
     data = DataLoader(TensorDataset(rows, classes), 4)
@@ -140,7 +121,7 @@ def test_nothing_is_fetched_while_training_explaining_and_reporting(connections,
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    network = Net()
+    network = wrong_calls.table_network()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         trainer.fit(network, data, data)

@@ -347,8 +347,8 @@ def _sharded():
     return type("ShardedStrategy", (SingleDeviceStrategy,), {})("cpu")
 
 
-def _train(monitor, held_out="the same", strategy="auto"):
-    """Begin a training of a network on a table, watched by a monitor."""
+def table_network():
+    """A network on tables of three columns that can be trained."""
     import lightning.pytorch as pl  # noqa: PLC0415
 
     class Table(pl.LightningModule):
@@ -368,6 +368,13 @@ def _train(monitor, held_out="the same", strategy="auto"):
         def configure_optimizers(self):
             return torch.optim.SGD(self.parameters(), 0.1)
 
+    return Table()
+
+
+def _train(monitor, held_out="the same", strategy="auto"):
+    """Begin a training of a network on a table, watched by a monitor."""
+    import lightning.pytorch as pl  # noqa: PLC0415
+
     rows, classes = torch.linspace(-1, 1, 12).reshape(4, 3), torch.tensor([0, 1, 0, 1])
     if held_out == "the same":
         held_out = (rows, classes)
@@ -376,7 +383,7 @@ def _train(monitor, held_out="the same", strategy="auto"):
     trainer = pl.Trainer(
         max_epochs=1, callbacks=[monitor], strategy=strategy, accelerator="cpu", num_sanity_val_steps=0, **quiet
     )
-    trainer.fit(Table(), loader, None if held_out is None else DataLoader(TensorDataset(*held_out), 2))
+    trainer.fit(table_network(), loader, None if held_out is None else DataLoader(TensorDataset(*held_out), 2))
 
 
 def _write_files():
