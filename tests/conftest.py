@@ -5,14 +5,21 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 
 
 def pytest_addoption(parser):
-    parser.addoption("--long", action="store_true", help="also run the tests marked long: minutes each")
+    parser.addoption(
+        "--long", action="store_true", help="also run the tests marked long, and draw new examples of every property"
+    )
 
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "long: takes minutes; runs with --long alone")
+    # The verdict on a commit must not depend on chance; new examples are searched for in the long runs.
+    settings.register_profile("the same every time", derandomize=True)
+    if not config.getoption("--long"):
+        settings.load_profile("the same every time")
 
 
 def pytest_collection_modifyitems(config, items):

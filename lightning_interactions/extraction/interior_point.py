@@ -9,6 +9,7 @@ its box. With the dual slacks :math:`1 \mp \Phi^\top y` and the multipliers :mat
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, fields, replace
 
 import torch
@@ -61,9 +62,9 @@ _WITHIN = (0.1, 10.0)
 _WORTHWHILE = 0.1
 """Share of the wanted length that a correction must gain."""
 
-_COARSE = 5
-"""First iterations whose factors are float32: their matrices have condition numbers up to 1e7, and what rounding spoils
-there the later iterations mend. It is a number of iterations, so that it is the same for a sample in any batch."""
+_COARSE = 0.03
+"""Error of the best iterate above which the factors are float32. Their matrices have condition numbers up to 1e7; what
+rounding spoils there the later iterations mend, while nearer to the optimum it drives some samples off for good."""
 
 _STEP_TO_BOUNDARY = 0.9995
 _START = 0.1
@@ -129,6 +130,10 @@ def interior_point(
         box = narrowed(noise_bound[chunk] / unit)[:, None].expand(-1, size)
         batch = Batch.start(targets[chunk] / unit[:, None], box)
         solved = solve_batch(batch, matrix, tolerance, max_iterations, coarse=_COARSE)
+        missed = (solved.error > tolerance).nonzero()[:, 0]
+        if len(missed):
+            again = batch.keep(missed).numbered()
+            solved.replace_worse(missed, solve_batch(again, matrix, tolerance, max_iterations))
         effects[chunk] = polished(batch, solved, matrix, tolerance) * unit[:, None, None]
         duals[chunk] = solved.duals
         iterations[chunk] = solved.iterations
@@ -163,6 +168,13 @@ class Solved:
     duals: Tensor
     error: Tensor
     iterations: Tensor
+
+    def replace_worse(self, rows: Tensor, others: Solved) -> None:
+        """Take over those of ``others``, of the samples at ``rows``, that are better; all their iterations count."""
+        better = others.error < self.error[rows]
+        for own, other in ((self.effects, others.effects), (self.duals, others.duals), (self.error, others.error)):
+            own[rows[better]] = other[better]
+        self.iterations[rows] += others.iterations
 
 
 @dataclass
@@ -232,6 +244,17 @@ class Batch:
         """The samples at ``rows`` alone."""
         return Batch(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
 
+    def numbered(self) -> Batch:
+        """The same samples, counted from 0."""
+        return replace(self, index=torch.arange(len(self.index), device=self.index.device))
+
+    @classmethod
+    def joined(cls, parts: list[Batch]) -> Batch:
+        """The samples of all parts."""
+        if len(parts) == 1:
+            return parts[0]
+        return cls(**{field.name: torch.cat([getattr(part, field.name) for part in parts]) for field in fields(cls)})
+
     def effects(self) -> Tensor:
         """Positive minus negative parts, ``(samples, 2, 2**n)``."""
         held = self.primal * self.live
@@ -255,7 +278,7 @@ class Batch:
 
 
 def solve_batch(
-    batch: Batch, matrix: NormalMatrix, tolerance: float, max_iterations: int, *, coarse: int = 0
+    batch: Batch, matrix: NormalMatrix, tolerance: float, max_iterations: int, *, coarse: float = math.inf
 ) -> Solved:
     """Iterate until every sample is done; ``batch.index`` must count the samples from 0.
 
@@ -264,7 +287,7 @@ def solve_batch(
         matrix: storage for the normal matrices.
         tolerance: see :func:`interior_point`.
         max_iterations: likewise.
-        coarse: how many of the first iterations have float32 factors.
+        coarse: error above which the factors are float32, sample by sample.
     """
     samples = len(batch.targets)
     best = Solved(
@@ -291,7 +314,9 @@ def solve_batch(
         batch = batch.keep(unfinished)
         if not len(batch.index) or iteration == max_iterations:
             break
-        batch = _advance(batch, matrix, torch.float32 if iteration < coarse else torch.float64)
+        is_coarse = best.error[batch.index] > coarse
+        groups = ((is_coarse, torch.float32), (~is_coarse, torch.float64))
+        batch = Batch.joined([_advance(batch.keep(rows), matrix, dtype) for rows, dtype in groups if rows.any()])
     return best
 
 

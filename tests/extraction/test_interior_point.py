@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 import torch
 
@@ -66,6 +68,63 @@ def test_samples_stop_on_their_own(network_values, noise_bound_of):
     solution = solve(values, noise_bound_of(values))
     assert solution.iterations[2] == 0
     assert (solution.iterations[:2] > 0).all()
+
+
+DEGENERATE = [
+    -1,
+    5,
+    -1,
+    0,
+    1,
+    -1,
+    -5,
+    0,
+    -3,
+    4,
+    -1,
+    0,
+    -3,
+    4,
+    -1,
+    -1,
+    2,
+    -2,
+    1,
+    -2,
+    -1,
+    2,
+    0,
+    3,
+    3,
+    -2,
+    1,
+    -2,
+    4,
+    1,
+    -1,
+    -3,
+]
+"""Integer outputs of five variables whose optimum is a corner that many effects meet in."""
+
+
+def test_a_degenerate_game_is_solved_in_every_order_of_its_variables():
+    n = 5
+    orders = torch.tensor(list(itertools.permutations(range(n))))
+    masks = (lattice.subset_masks(n).long() @ (1 << orders).T).T
+    values = torch.tensor(DEGENERATE, dtype=torch.float64)[masks]
+    solution = solve(values, 0.006)
+    assert (solution.gap <= 1e-6).all()
+    torch.testing.assert_close(solution.l1, torch.full_like(solution.l1, 70.742), rtol=1e-6, atol=0)
+
+
+def test_what_coarse_factors_cannot_solve_is_solved_again(network_values, noise_bound_of, monkeypatch):
+    values = network_values(6)
+    expected = solve(values, noise_bound_of(values))
+    monkeypatch.setattr("lightning_interactions.extraction.interior_point._COARSE", 0.0)
+    solution = solve(values, noise_bound_of(values))
+    assert (solution.iterations > expected.iterations).any()  # a second run was necessary
+    assert (solution.gap <= 1e-6).all()
+    torch.testing.assert_close(solution.l1, expected.l1, rtol=1e-6, atol=0)
 
 
 def test_a_run_cut_short_is_honest(network_values, noise_bound_of, highs):
