@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ImageFiles"]
 
-_FILTERS: Any = getattr(Image, "Resampling", Image)  # Pillow 9.0 has them in the module itself
 
 Box = tuple[float, float, float, float]
 """Left, top, right and bottom in pixels."""
@@ -65,7 +64,7 @@ class ImageFiles(Sequence[Tensor]):
             raise
         except (UnidentifiedImageError, OSError, SyntaxError) as error:
             raise wrong(path, "an image", f"what cannot be decoded ({error})") from error
-        resized = image.resize((self.size, self.size), _FILTERS.BILINEAR, box=_inside(box, image.size))
+        resized = image.resize((self.size, self.size), Image.Resampling.BILINEAR, box=_inside(box, image.size))
         return torch.from_numpy(np.array(resized)).permute(2, 0, 1).contiguous()
 
 

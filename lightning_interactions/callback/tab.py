@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 __all__ = ["log_measurement", "log_refit", "log_samples", "samples_document"]
 
-_FILTERS: Any = getattr(Image, "Resampling", Image)  # Pillow 9.0 has them in the module itself
 
 _SAMPLES = 8
 _EFFECTS = 6
@@ -201,7 +200,7 @@ def _thumbnail(image: Tensor) -> dict[str, Any]:
     picture = Image.fromarray(pixels.numpy())
     scale = min(1.0, _LARGEST_SIDE / max(picture.size))
     picture = picture.resize(
-        (max(1, math.ceil(picture.width * scale)), max(1, math.ceil(picture.height * scale))), _FILTERS.BOX
+        (max(1, math.ceil(picture.width * scale)), max(1, math.ceil(picture.height * scale))), Image.Resampling.BOX
     )
     file = io.BytesIO()
     picture.save(file, "PNG", optimize=True)

@@ -363,16 +363,16 @@ def _advance(batch: Batch, matrix: NormalMatrix, dtype: torch.dtype) -> Batch:
     compliance = live[:, 4] / stiffness
     matrix.factorise(weights, compliance + batch.give, dtype)
 
-    predictor = _direction(batch, matrix, compliance, -primal * dual, refined=False)
+    predictor = _direction(batch, matrix, compliance, -primal * dual)
     primal_length, dual_length = predictor.lengths(batch)
     affine = batch.complementarity(primal + primal_length * predictor.primal, dual + dual_length * predictor.dual)
     current = batch.complementarity(primal, dual)
     centre = ((affine / current) ** 3 * current)[:, None, None]
     pull = centre + predictor.pull - predictor.primal * predictor.dual
-    step = _direction(batch, matrix, compliance, pull, refined=False)
+    step = _direction(batch, matrix, compliance, pull)
     for _ in range(_CORRECTORS):
         step = _corrected(batch, matrix, compliance, step, centre)
-    step = _direction(batch, matrix, compliance, step.pull)
+    step = _direction(batch, matrix, compliance, step.pull, guess=step.duals)
 
     primal_length, dual_length = step.lengths(batch, _STEP_TO_BOUNDARY)
     return replace(
@@ -391,13 +391,15 @@ def _corrected(batch: Batch, matrix: NormalMatrix, compliance: Tensor, step: _St
     )
     low, high = _WITHIN[0] * centre, _WITHIN[1] * centre
     back = (torch.minimum(torch.maximum(trial, low), high) - trial).maximum(-high)
-    other = _direction(batch, matrix, compliance, step.pull + back, refined=False)
+    other = _direction(batch, matrix, compliance, step.pull + back)
     gained = sum(other.lengths(batch)) - primal_length - dual_length
     return step.unless(gained >= _WORTHWHILE * _LONGER, other)
 
 
-def _direction(batch: Batch, matrix: NormalMatrix, compliance: Tensor, pull: Tensor, *, refined: bool = True) -> _Step:
-    """The Newton step that changes every product primal·dual by ``pull``."""
+def _direction(
+    batch: Batch, matrix: NormalMatrix, compliance: Tensor, pull: Tensor, guess: Tensor | None = None
+) -> _Step:
+    """The Newton step that changes every product primal·dual by ``pull``; with a guess at the dual values, refined."""
     primal, dual, live = batch.primal, batch.dual, batch.live
     pull = pull * live
     push = pull[:, :4] / dual[:, :4]
@@ -405,7 +407,7 @@ def _direction(batch: Batch, matrix: NormalMatrix, compliance: Tensor, pull: Ten
     shift = compliance * (above - below)
     right = residuals(batch.unmet() + shift, push[:, _PLUS] - push[:, _MINUS])
     right[:, 0] = 0
-    duals_step = matrix.solve(right, refined=refined)
+    duals_step = matrix.solve(right, refined=False) if guess is None else matrix.refined(guess, right)
 
     slope = apply_transpose(duals_step)
     rest_step = compliance * duals_step - shift

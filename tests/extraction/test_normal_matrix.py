@@ -32,8 +32,8 @@ def test_factorises_the_dense_matrix(n, boxed, dense_phi):
     assert matrix.factorise(weights, box).all()
     for sample in range(2):
         # Undo the change of basis: columns of the Möbius transform, with signs.
-        upper = matrix._factor[sample]
-        product = (upper.T @ upper).numpy()
+        lower = matrix._factors[sample].tril()
+        product = (lower @ lower.T).numpy()
         zeta = dense_phi(n)[:, : 2**n].copy()
         zeta[:, 0] = 1
         signs = matrix._signs.numpy()
@@ -55,7 +55,7 @@ def test_refinement_makes_up_for_float32_factors(dense_phi):
     matrix.factorise(weights, box)
     errors.append(np.abs(matrix.solve(right)[0, 1:].numpy() - expected).max())
 
-    assert matrix._factor.data_ptr() == matrix._storage.data_ptr()
+    assert matrix._factors.data_ptr() == matrix._storage.data_ptr()
     assert 1e-9 < errors[0] < 1e-2
     assert errors[1] < 1e-2 * errors[0]
     assert errors[2] < 1e-9
@@ -83,7 +83,7 @@ def test_storage_is_used_again_for_fewer_samples_without_new_matrices():
     weights, box = diagonals(4, 4, spread=1)
     matrix.factorise(weights, box)
     matrix.factorise(weights[1:2], box[1:2])
-    assert matrix._factor.data_ptr() == matrix._storage.data_ptr()
+    assert matrix._factors.data_ptr() == matrix._storage.data_ptr()
     alone = NormalMatrix(1, 4)
     alone.factorise(weights[1:2], box[1:2])
     right = torch.ones(1, 16, dtype=torch.float64)
@@ -98,7 +98,7 @@ def test_a_singular_matrix_is_regularised_alone():
     matrix, alone = NormalMatrix(2, 4), NormalMatrix(1, 4)
     assert matrix.factorise(weights, 0 * box).all()
     alone.factorise(weights[:1], 0 * box[:1])
-    assert torch.equal(matrix._factor[0], alone._factor[0])
+    assert torch.equal(matrix._factors[0].tril(), alone._factors[0].tril())
 
 
 def test_a_broken_matrix_is_reported():

@@ -1,0 +1,159 @@
+import subprocess
+import sys
+import threading
+
+import pytest
+import torch
+
+from lightning_interactions.extraction import cholesky, lapack
+
+LIMITS = {torch.float64: 1e-9, torch.float32: 1e-3}
+
+
+@pytest.fixture(params=["SciPy", "torch"])
+def _library(request, monkeypatch):
+    """Which library does the work."""
+    if request.param == "torch":
+        monkeypatch.setattr(lapack, "has_routines", lambda _: False)
+    monkeypatch.setattr(cholesky, "_WORTHWHILE", 1)
+
+
+@pytest.fixture
+def threads(request):
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(1)
+
+
+def matrices(batch, rows, dtype, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    drawn = torch.randn(batch, rows, 2 * rows, dtype=torch.float64, generator=generator)
+    return (drawn @ drawn.mT).to(dtype)
+
+
+@pytest.mark.parametrize("dtype", LIMITS)
+@pytest.mark.parametrize(("batch", "rows"), [(1, 1), (1, 5), (3, 32), (7, 64)])
+@pytest.mark.usefixtures("_library", "threads")
+@pytest.mark.parametrize("threads", [1, 2, 3], indirect=True)
+def test_factors_and_solutions_are_those_of_the_dense_matrix(dtype, batch, rows):
+    matrix = matrices(batch, rows, dtype)
+    factors = matrix.clone()
+    assert cholesky.factorise(factors).tolist() == [0] * batch
+    lower = factors.tril().double()
+    torch.testing.assert_close(lower @ lower.mT, matrix.double(), rtol=LIMITS[dtype] / 1e3, atol=LIMITS[dtype] / 10)
+    expected = torch.randn(batch, rows, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    right = (matrix.double() @ expected[..., None])[..., 0].to(dtype)
+    given = right.clone()
+    torch.testing.assert_close(
+        cholesky.substitute(factors, right).double(), expected, rtol=LIMITS[dtype], atol=LIMITS[dtype]
+    )
+    assert torch.equal(right, given)
+
+
+@pytest.mark.usefixtures("_library")
+def test_only_the_lower_triangle_is_read():
+    matrix = matrices(2, 16, torch.float64)
+    garbage = matrix.tril() + torch.full_like(matrix, torch.nan).triu(1)
+    clean = matrix.clone()
+    cholesky.factorise(clean)
+    assert cholesky.factorise(garbage).tolist() == [0, 0]
+    torch.testing.assert_close(garbage.tril(), clean.tril(), rtol=1e-12, atol=1e-12)
+    right = torch.ones(2, 16, dtype=torch.float64)
+    torch.testing.assert_close(cholesky.substitute(garbage.tril(), right), cholesky.substitute(clean, right))
+
+
+@pytest.mark.usefixtures("_library")
+def test_a_matrix_that_is_not_positive_definite_is_told():
+    matrix = matrices(3, 8, torch.float64)
+    matrix[1, 4, 4] = -1
+    assert (cholesky.factorise(matrix) == 0).tolist() == [True, False, True]
+
+
+@pytest.mark.usefixtures("_library")
+def test_a_part_of_a_larger_storage():
+    storage = torch.full((4, 8, 8), torch.nan, dtype=torch.float64)
+    part = storage[:2]
+    part.copy_(matrices(2, 8, torch.float64))
+    cholesky.factorise(part)
+    assert storage[2:].isnan().all()
+    assert part.isfinite().all()
+
+
+def test_scipy_publishes_the_routines():
+    assert lapack.has_routines(torch.float64)
+    assert lapack.has_routines(torch.float32)
+    assert not lapack.has_routines(torch.float16)
+
+
+@pytest.mark.parametrize("capsules", [{}, "those of other arguments"])
+def test_routines_with_other_arguments_are_not_called(monkeypatch, capsules):
+    if capsules:
+        capsules = {
+            "dpotrf": lapack.cython_lapack.__pyx_capi__["dpotri"],
+            "dtrsv": lapack.cython_blas.__pyx_capi__["dtrmm"],
+        }
+    for module in ("cython_blas", "cython_lapack"):
+        monkeypatch.setattr(lapack, module, type("module", (), {"__pyx_capi__": capsules}))
+    lapack.routine.cache_clear()
+    try:
+        published = capsules.get("dpotrf") is not None
+        assert not lapack.has_routines(torch.float64)
+        # dpotri takes what dpotrf takes.
+        assert (lapack.routine("potrf", torch.float64) is not None) == published
+        assert lapack.routine("trsv", torch.float64) is None
+    finally:
+        lapack.routine.cache_clear()
+
+
+@pytest.mark.usefixtures("threads")
+@pytest.mark.parametrize("threads", [1, 2, 5], indirect=True)
+@pytest.mark.parametrize("count", [0, 1, 2, 7])
+def test_every_task_runs_once_and_no_thread_is_left(count):
+    before = threading.active_count()
+    done = []
+    lapack.side_by_side(done.append, count)
+    assert sorted(done) == list(range(count))
+    assert threading.active_count() == before
+
+
+@pytest.mark.usefixtures("threads")
+@pytest.mark.parametrize("threads", [2], indirect=True)
+def test_an_error_in_a_thread_is_raised():
+    with pytest.raises(ZeroDivisionError):
+        lapack.side_by_side(lambda sample: 1 // (sample - 3), 5)
+
+
+def test_the_threads_of_blas_are_as_before():
+    def threads():
+        return [library["num_threads"] for library in lapack._libraries().info()]
+
+    before = threads()
+    inside = []
+    lapack.side_by_side(lambda _: inside.append(threads()), 1)
+    assert threads() == before
+    assert inside[0] != before or set(before) == {1}
+
+
+@pytest.mark.usefixtures("threads")
+@pytest.mark.parametrize("threads", [2], indirect=True)
+def test_the_threads_run_at_the_same_time():
+    # Each waits for the other.
+    meeting = threading.Barrier(2, timeout=60)
+    lapack.side_by_side(lambda _: meeting.wait(), 2)
+
+
+def test_without_scipys_pointers_the_solver_solves_all_the_same():
+    """In a process of its own, where SciPy has none from the start."""
+    program = """
+import numpy as np, torch
+from scipy.linalg import cython_lapack
+for name in ("dpotrf", "spotrf"):
+    del cython_lapack.__pyx_capi__[name]
+from lightning_interactions.extraction.solve import solve
+values = torch.from_numpy(np.random.default_rng(0).standard_normal((2, 256)))
+print(solve(values, 0.1).gap.max().item() <= 1e-6)
+"""
+    done = subprocess.run(  # noqa: S603  # our own program
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "True\n"
