@@ -13,7 +13,7 @@ from lightning_interactions.extraction import lapack
 
 __all__ = ["factorise", "substitute"]
 
-_WORTHWHILE = 256
+_WORTHWHILE = 512
 """Rows from which on SciPy's LAPACK is faster: below, the calls cost more than the work."""
 
 _TRIANGLE = lapack.by_address(b"U")

@@ -21,7 +21,7 @@ from lightning_interactions.extraction.sign_dual import sign_dual
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["AUTO", "SOLVERS", "resolve_solver", "solve"]
+__all__ = ["AUTO", "OPTIONS", "SOLVERS", "resolve_solver", "solve"]
 
 _Found = tuple[Tensor, Tensor, Tensor]
 """Effects, dual values and iterations."""
@@ -104,6 +104,7 @@ def solve(
     _check_values(values)
     _check_tolerance(tolerance)
     solver = resolve_solver(solver, lattice.variable_count(values), len(values))
+    _check_options(solver, options)
     box = _checked_noise_bound(noise_bound, values)
     targets = targets_of(values)
     effects, duals, iterations = SOLVERS[solver](targets, box, tolerance, **options)
@@ -157,6 +158,15 @@ SOLVERS: dict[str, Callable[..., _Found]] = {
     "column_generation": _column_generation,
 }
 """Every solver by name: from targets, noise bound and tolerance to effects, dual values and iterations."""
+
+OPTIONS = {
+    "interior_point": ("tie_break", "max_iterations", "max_memory_mb"),
+    "column_generation": ("tie_break", "max_iterations", "max_memory_mb"),
+    "admm": ("target_gap", "max_iterations", "warm_start", "max_memory_mb"),
+    "sgd": ("steps", "learning_rate"),
+    "none": (),
+}
+"""What can be set, by the name of the solver."""
 
 TIE_BREAKS = ("lowest_order", "none")
 """What decides among equally sparse effects: the smallest total order, or nothing."""
@@ -258,6 +268,16 @@ def _check_values(values: Tensor) -> None:
             f" {wrong[0]}. HINT: log-odds overflow when computed from probabilities; compute them from logits."
         )
         raise ValueError(msg)
+
+
+def _check_options(solver: str, options: dict[str, Any]) -> None:
+    for name in options:
+        if name not in OPTIONS[solver]:
+            known = ", ".join(map(repr, OPTIONS[solver])) or "no options"
+            others = ", ".join(repr(other) for other, names in OPTIONS.items() if name in names)
+            hint = f"{others} can take it." if others else "check the spelling."
+            msg = f"`{name}` is no option of solver={solver!r}, which takes {known}. HINT: {hint}"
+            raise TypeError(msg)
 
 
 def _check_tie_break(tie_break: str) -> None:

@@ -1,8 +1,14 @@
+import inspect
+
 import pytest
 import torch
 
 from lightning_interactions import lattice
-from lightning_interactions.extraction.solve import SOLVERS, resolve_solver, solve
+from lightning_interactions.extraction.admm import admm
+from lightning_interactions.extraction.column_generation import column_generation
+from lightning_interactions.extraction.interior_point import interior_point
+from lightning_interactions.extraction.sgd import sgd
+from lightning_interactions.extraction.solve import OPTIONS, SOLVERS, resolve_solver, solve
 
 VALUES = torch.tensor([[1.0, 3.0, 4.0, 10.0], [0.0, 1.0, 1.0, 1.0]])
 QUICK = {"interior_point": {}, "column_generation": {}, "admm": {}, "sgd": {"steps": 5}, "none": {}}
@@ -82,9 +88,25 @@ def test_integer_values_are_refused():
         solve(torch.zeros(2, 4, dtype=torch.int64))
 
 
-def test_an_option_of_another_solver_is_refused():
-    with pytest.raises(TypeError, match="steps"):
-        solve(VALUES, steps=3)
+@pytest.mark.parametrize(
+    ("solver", "option", "message"),
+    [
+        ("interior_point", "steps", "takes 'tie_break', 'max_iterations', 'max_memory_mb'. HINT: 'sgd' can take it."),
+        ("auto", "target_gap", "solver='interior_point', which .*HINT: 'admm' can take it."),
+        ("none", "stepps", "takes no options. HINT: check the spelling."),
+    ],
+)
+def test_an_option_of_another_solver_is_refused(solver, option, message):
+    with pytest.raises(TypeError, match=f"`{option}` is no option of .*{message}"):
+        solve(VALUES, solver=solver, **{option: 3})
+
+
+@pytest.mark.parametrize("solver", SOLVERS)
+def test_the_options_of_a_solver_are_those_it_takes(solver):
+    method = {"interior_point": interior_point, "column_generation": column_generation, "admm": admm, "sgd": sgd}
+    parameters = inspect.signature(method[solver]).parameters.values() if solver in method else ()
+    taken = {parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY} - {"tolerance"}
+    assert set(OPTIONS[solver]) - {"tie_break"} == taken - {"tie_break"}
 
 
 @pytest.mark.parametrize(

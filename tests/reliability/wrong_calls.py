@@ -69,6 +69,7 @@ WRONG = [
         ("sparsify(values, noise_bound=-0.1)", "ValueError", "`noise_bound`", "-0.1"),
         ("sparsify(values, noise_bound=torch.zeros(3))", "ValueError", "`noise_bound`", "(3,)"),
         ("sparsify(values, solver='simplex')", "ValueError", "`solver`", "'simplex'"),
+        ("sparsify(values, solver='admm', steps=5)", "TypeError", "`steps`", "solver='admm'"),
         ("sparsify(values, tolerance=0)", "ValueError", "`tolerance`", "0"),
         ("sparsify(values, tie_break='random')", "ValueError", "`tie_break`", "'random'"),
         ("sparsify(values, threshold=-1.0)", "ValueError", "`threshold`", "-1.0"),
