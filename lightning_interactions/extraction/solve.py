@@ -33,7 +33,7 @@ _OVERSHOOT = 1e-9
 AUTO = "auto"
 """The name under which the cost of the exact solution chooses the solver."""
 
-_EXACT_SECONDS = {8: 0.022, 10: 0.28, 12: 10.5}
+_EXACT_SECONDS = {8: 0.024, 10: 0.24, 12: 8.5}
 """The most that the exact solution of a sample took on two cores in runs of ``benchmarks/extraction.py``, by n."""
 
 _PATIENCE_SECONDS = 60.0
@@ -201,17 +201,18 @@ def resolve_solver(solver: str, n_variables: int, n_samples: int = 1) -> str:
     """The solver that a name stands for.
 
     ``"auto"`` takes the exact solution while that of all samples needs a minute at most, going by what
-    ``benchmarks/extraction.py`` measures on two cores of a CPU: 0.02, 0.3 and 10 s a sample at n = 8, 10 and 12. Beyond
-    that ``admm`` takes a fraction of the time, and its gap proves how near it comes. Solving samples together saves
+    ``benchmarks/extraction.py`` measures on two cores of a CPU: 0.02, 0.24 and 8.5 s a sample at n = 8, 10 and 12 (and
+    47 s at 13). Beyond that ``admm`` takes a fraction of the time, and its gap proves how near it comes. Solving samples together saves
     memory traffic, not work, so the cost grows with their number. GPUs have not been measured: the same holds there.
 
     ======  ===============  ==================  =======================================
     n       samples          ``"auto"`` is       which is
     ======  ===============  ==================  =======================================
-    1 … 10  to about 200     ``interior_point``  the optimum, proven to ``tolerance``
-    11      to about 35      ``interior_point``  likewise
-    12      to 5             ``interior_point``  likewise
-    13 …    1                ``admm``            nearly the optimum, with a proven gap
+    1 … 10  to about 250     ``interior_point``  the optimum, proven to ``tolerance``
+    11      to about 40      ``interior_point``  likewise
+    12      to 7             ``interior_point``  likewise
+    13      1                ``interior_point``  likewise
+    14 …    1                ``admm``            nearly the optimum, with a proven gap
     any     more than these  ``admm``            likewise
     ======  ===============  ==================  =======================================
 
