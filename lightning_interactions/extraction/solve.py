@@ -201,9 +201,10 @@ def resolve_solver(solver: str, n_variables: int, n_samples: int = 1) -> str:
     """The solver that a name stands for.
 
     ``"auto"`` takes the exact solution while that of all samples needs a minute at most, going by what
-    ``benchmarks/extraction.py`` measures on two cores of a CPU: 0.02, 0.24 and 8.5 s a sample at n = 8, 10 and 12 (and
-    47 s at 13). Beyond that ``admm`` takes a fraction of the time, and its gap proves how near it comes. Solving samples together saves
-    memory traffic, not work, so the cost grows with their number. GPUs have not been measured: the same holds there.
+    ``benchmarks/extraction.py`` measures on two cores of a CPU: 0.02, 0.24 and 8.5 s a sample at n = 8, 10 and 12, and
+    47 s at 13. Beyond that ``admm`` takes a fraction of the time, and its gap proves how near it comes. Solving samples
+    together saves memory traffic, not work, so the cost grows with their number. GPUs have not been measured: the same
+    holds there.
 
     ======  ===============  ==================  =======================================
     n       samples          ``"auto"`` is       which is
