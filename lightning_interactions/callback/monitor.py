@@ -421,7 +421,7 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
             # The ranks' batch norms may differ until the next step.
             with first_rank_buffers(pl_module):
                 losses = self._losses(pl_module)
-                with measurement_bar(trainer, f"Interactions at epoch {epoch}", len(share)) as progress:
+                with measurement_bar(trainer, f"Interactions at epoch {epoch}", len(share), self._faults) as progress:
                     self.interactions = self._explain(pl_module, samples, progress=progress, warm_start=previous)
                 record = summarize(self.interactions) | self._noise(pl_module, samples, self.interactions.threshold)
         except Exception as error:

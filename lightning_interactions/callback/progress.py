@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch.callbacks import TQDMProgressBar
@@ -12,6 +12,8 @@ from tqdm.auto import tqdm
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from lightning_interactions.callback.faults import Faults
 
 __all__ = ["announce", "measurement_bar", "measurement_line"]
 
@@ -66,13 +68,18 @@ def announce(trainer: Any, text: str) -> None:
 
 
 @contextmanager
-def measurement_bar(trainer: Any, description: str, total: int) -> Iterator[Callable[[int, int], None] | None]:
+def measurement_bar(
+    trainer: Any, description: str, total: int, faults: Faults
+) -> Iterator[Callable[[int, int], None] | None]:
     """Show the progress of a measurement while the block runs.
+
+    A bar that cannot be shown or removed costs the bar alone: the other processes count on the measurement.
 
     Args:
         trainer: the Trainer; without an enabled progress bar of its own nothing is shown.
         description: what is measured.
         total: samples to explain.
+        faults: what happens to errors of the bar.
 
     Yields:
         ``update(done, total)``, or ``None`` when nothing is shown.
@@ -83,8 +90,14 @@ def measurement_bar(trainer: Any, description: str, total: int) -> Iterator[Call
         return
     # Rich's live display must hold our line too: a second display would fight with it for the terminal.
     show = _rich_bar if getattr(bar, "progress", None) is not None else _plain_bar
-    with show(bar, description, total) as update:
+    update, shown = None, ExitStack()
+    with faults.survived("showing the progress of a measurement"):
+        update = shown.enter_context(show(bar, description, total))
+    try:
         yield update
+    finally:
+        with faults.survived("removing the progress of a measurement"):
+            shown.close()
 
 
 @contextmanager

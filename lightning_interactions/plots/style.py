@@ -95,12 +95,14 @@ def legend_below(figure: Figure, ax: Axes) -> None:
 
 
 def symmetric_limits(ax: Axes, amounts: Iterable[float]) -> None:
-    """Give both halves the height of the largest finite amount; without any, say that there is nothing."""
-    largest = max((amount for amount in amounts if math.isfinite(amount)), default=0.0)
+    """Give both halves the height of the largest finite amount; without one, say whether all are 0 or unknown."""
+    finite = [amount for amount in amounts if math.isfinite(amount)]
+    largest = max(finite, default=0.0)
     if largest > 0:
         ax.set_ylim(-1.1 * largest, 1.1 * largest)
     else:
-        ax.text(0.5, 0.5, "nothing salient", transform=ax.transAxes, ha="center", va="center")
+        text = "0 in every order" if finite else "not measured"
+        ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center")
 
 
 def shade_overfitting(ax: Axes, history: Sequence[dict[str, Any]], label: str | None = None) -> None:

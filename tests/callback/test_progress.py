@@ -4,6 +4,7 @@ import io
 import math
 import re
 import sys
+from errno import ENOTTY
 from types import SimpleNamespace
 
 import lightning.pytorch as pl
@@ -13,6 +14,8 @@ from lightning.pytorch.callbacks import ProgressBar, RichProgressBar, TQDMProgre
 from pytorch_lightning.callbacks import TQDMProgressBar as StandaloneTQDMProgressBar
 
 from lightning_interactions import InteractionMonitor
+from lightning_interactions.callback import progress
+from lightning_interactions.callback.faults import Faults
 from lightning_interactions.callback.progress import announce, measurement_bar, measurement_line
 
 
@@ -102,8 +105,29 @@ def test_a_bar_of_the_users(fit, make_monitor, capsys):
 
 def test_only_the_first_process_shows_a_bar():
     trainer = SimpleNamespace(progress_bar_callback=TQDMProgressBar(), is_global_zero=False)
-    with measurement_bar(trainer, "text", 3) as update:
+    with measurement_bar(trainer, "text", 3, Faults()) as update:
         assert update is None
+
+
+@pytest.mark.parametrize("at", ["__init__", "close"])
+def test_a_bar_that_fails_costs_the_bar_alone(at, fit, make_monitor, monkeypatch):
+    class Line(progress.tqdm):
+        def __del__(self):
+            pass
+
+    def fail(*_, **__):
+        raise OSError(ENOTTY, "the terminal is gone")
+
+    setattr(Line, at, fail)
+    monkeypatch.setattr(progress, "tqdm", Line)
+    monitor = make_monitor()
+    with pytest.warns(
+        UserWarning, match="ing the progress of a measurement failed with OSError.*the terminal"
+    ) as caught:
+        fit(monitor, TQDMProgressBar(), enable_progress_bar=True)
+    assert sum("the progress of a measurement" in str(warning.message) for warning in caught) == 1
+    assert monitor.failures == 0
+    assert monitor.history[-1]["n_samples"] > 0
 
 
 @pytest.mark.parametrize("bar", [TQDMProgressBar, RichProgressBar])

@@ -65,7 +65,7 @@ def test_a_fit_that_failed_is_drawn(record, drawn):
     keys = ("positive", "negative", "decay_positive", "decay_negative", "spindle")
     figure, ax = decomposition(record(5) | dict.fromkeys(keys, nothing))
 
-    assert [text.get_text() for text in ax.texts] == ["nothing salient"]
+    assert [text.get_text() for text in ax.texts] == ["not measured"]
     assert drawn(figure)
 
 

@@ -60,12 +60,12 @@ def test_an_axis_of_a_subfigure_gives_the_whole_figure():
     assert strength_by_order(numbers(1.0), numbers(2.0), ax)[0] is figure
 
 
-@pytest.mark.parametrize("nothing", [0.0, math.nan])
+@pytest.mark.parametrize(("nothing", "text"), [(0.0, "0 in every order"), (math.nan, "not measured")])
 @pytest.mark.parametrize("n", [1, 3])
-def test_nothing_salient_is_said(nothing, n, texts, drawn):
+def test_where_nothing_can_be_drawn_it_is_said_why(nothing, text, n, texts, drawn):
     figure, ax = strength_by_order(torch.full((n,), nothing), torch.full((n,), nothing))
 
-    assert texts(ax) == ["nothing salient"]
+    assert texts(ax) == [text]
     assert drawn(figure)
 
 
@@ -97,7 +97,7 @@ def test_epochs_that_failed_are_drawn_too(record, texts, drawn):
     bad = record(5, gap=math.nan, strength=(math.nan, math.nan), mean_order=math.nan)
     figure, axes = strength_over_training([record(0, strength=(1.0, 1.0)), bad], [0, 5])
 
-    assert texts(axes[1]) == ["nothing salient"]
+    assert texts(axes[1]) == ["not measured"]
     assert axes[1].get_title() == "epoch 5\nmean order nan"
     assert drawn(figure)
 
