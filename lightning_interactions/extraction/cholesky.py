@@ -65,7 +65,7 @@ def substitute(factors: Tensor, right: Tensor) -> Tensor:
 
     Example:
         >>> substitute(torch.tensor([[[2.0, 0.0], [1.0, 2.0]]]), torch.tensor([[8.0, 14.0]])).tolist()
-        [[1.25, 2.5]]
+        [[0.75, 2.5]]
     """
     if not _side_by_side(factors):
         half = torch.linalg.solve_triangular(factors, right[..., None], upper=False)
