@@ -119,7 +119,7 @@ def test_universal_matching(n, ratio, solver):
 
 def test_universal_matching_of_the_published_recipe():
     values = random_values(1, 2)
-    found = sparsify(values, 0.05, "sgd")
+    found = sparsify(values, 0.05, "sgd", steps=200)
 
     assert max(matching_errors(found, 0)) <= 0.05 * (1 + 1e-9)
 

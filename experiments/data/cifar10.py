@@ -36,12 +36,7 @@ class Cifar10(ClassificationData):
     Args:
         root: folder under which the data lie.
         download: let torchvision fetch what is missing.
-        n_train: training images, drawn at random; all when ``None``.
-        n_test: test images, drawn at random; all when ``None``.
-        label_noise: share of the training labels that are reset at random.
-        batch_size: training images in a batch.
-        seed: decides the subsets and the label noise; the run's own seed when ``None``.
-        num_workers: processes that prepare images.
+        **options: as for :class:`ClassificationData`.
     """
 
     def __init__(
@@ -49,22 +44,9 @@ class Cifar10(ClassificationData):
         root: str = "data",
         *,
         download: bool = False,
-        n_train: int | None = None,
-        n_test: int | None = None,
-        label_noise: float = 0.0,
-        batch_size: int = 128,
-        seed: int | None = None,
-        num_workers: int = 0,
+        **options: Any,
     ) -> None:
-        super().__init__(
-            root,
-            n_train=n_train,
-            n_test=n_test,
-            label_noise=label_noise,
-            batch_size=batch_size,
-            seed=seed,
-            num_workers=num_workers,
-        )
+        super().__init__(root, **options)
         self.download = download
 
     def prepare_data(self) -> None:

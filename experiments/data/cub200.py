@@ -36,12 +36,7 @@ class Cub200(ClassificationData):
         image_size: height and width in pixels.
         n_classes: only the first so many classes that are there; all when ``None``.
         in_memory: decode the images once; otherwise at every use.
-        n_train: training images, drawn at random; all when ``None``.
-        n_test: test images, drawn at random; all when ``None``.
-        label_noise: share of the training labels that are reset at random.
-        batch_size: training images in a batch.
-        seed: decides the subsets and the label noise; the run's own seed when ``None``.
-        num_workers: processes that prepare images.
+        **options: as for :class:`ClassificationData`.
     """
 
     def __init__(
@@ -51,22 +46,9 @@ class Cub200(ClassificationData):
         image_size: int = 224,
         n_classes: int | None = None,
         in_memory: bool = True,
-        n_train: int | None = None,
-        n_test: int | None = None,
-        label_noise: float = 0.0,
-        batch_size: int = 128,
-        seed: int | None = None,
-        num_workers: int = 0,
+        **options: Any,
     ) -> None:
-        super().__init__(
-            root,
-            n_train=n_train,
-            n_test=n_test,
-            label_noise=label_noise,
-            batch_size=batch_size,
-            seed=seed,
-            num_workers=num_workers,
-        )
+        super().__init__(root, **options)
         self.image_size = image_size
         self.n_classes = n_classes
         self.in_memory = in_memory

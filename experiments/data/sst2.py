@@ -35,12 +35,8 @@ class Sst2(ClassificationData):
         root: folder of the two files.
         tokenizer: folder or hub name of a Hugging Face tokenizer.
         max_length: longest sentence in tokens; what is longer is cut.
-        n_train: training sentences, drawn at random; all when ``None``.
-        n_test: test sentences, drawn at random; all when ``None``.
-        label_noise: share of the training labels that are reset at random.
         batch_size: training sentences in a batch.
-        seed: decides the subsets and the label noise; the run's own seed when ``None``.
-        num_workers: processes that prepare sentences.
+        **options: as for :class:`ClassificationData`.
     """
 
     def __init__(
@@ -49,22 +45,10 @@ class Sst2(ClassificationData):
         tokenizer: str = "data/models/minilm-l6",
         *,
         max_length: int = 128,
-        n_train: int | None = None,
-        n_test: int | None = None,
-        label_noise: float = 0.0,
         batch_size: int = 32,
-        seed: int | None = None,
-        num_workers: int = 0,
+        **options: Any,
     ) -> None:
-        super().__init__(
-            root,
-            n_train=n_train,
-            n_test=n_test,
-            label_noise=label_noise,
-            batch_size=batch_size,
-            seed=seed,
-            num_workers=num_workers,
-        )
+        super().__init__(root, batch_size=batch_size, **options)
         self.tokenizer = AutoTokenizer.from_pretrained(tokenizer)
         self.max_length = max_length
 
