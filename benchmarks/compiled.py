@@ -22,7 +22,8 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parent))  # not installed
 
-from masking import NETWORKS, engine_time, machine, set_up
+from machine import machine
+from masking import NETWORKS, engine_time, set_up
 
 from lightning_interactions.masking.compiled import uncompilable
 from lightning_interactions.masking.network import MaskedNetwork

@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -23,6 +22,8 @@ import torch
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # the package need not be installed
+
+from machine import processor  # noqa: E402
 
 from lightning_interactions.distribution.decay import sample_decay, shrink  # noqa: E402
 from lightning_interactions.distribution.disentangle import disentangle  # noqa: E402
@@ -56,11 +57,8 @@ def main() -> None:
         rows.append({"threads": threads} | json.loads(done.stdout.splitlines()[-1]))
         for name, limit in LIMITS.items():
             print(f"{threads} threads, {name}: {rows[-1][name]:.3f}, {rows[-1][name] / limit:.2f} of the limit")
-    information = Path("/proc/cpuinfo")
-    lines = information.read_text().splitlines() if information.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
     report = {
-        "processor": names[0] if names else platform.machine(),
+        "processor": processor(),
         "cores": os.cpu_count(),
         "torch": torch.__version__,
         "load": os.getloadavg()[0],  # others on the machine make every time longer

@@ -12,15 +12,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 import warnings
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +31,8 @@ from torch.nn import functional
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # the experiments are not installed
+
+from machine import machine  # noqa: E402
 
 from experiments.data.digits import Digits  # noqa: E402
 from experiments.models.vgg import VGG11  # noqa: E402
@@ -279,23 +278,6 @@ def growth_figure(rows: list[dict[str, Any]]) -> Figure:
     ax.legend(frameon=False)
     ax.grid(alpha=0.3)
     return figure
-
-
-def machine(device: str) -> dict[str, Any]:
-    """What ran, and when."""
-    processor = platform.processor() or platform.machine()
-    information = Path("/proc/cpuinfo")
-    if information.exists():
-        names = [line for line in information.read_text().splitlines() if line.startswith("model name")]
-        processor = names[0].split(":", 1)[1].strip() if names else processor
-    return {
-        "date": datetime.now(timezone.utc).date().isoformat(),
-        "processor": processor,
-        "cores": os.cpu_count(),
-        "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
-        "torch": torch.__version__,
-        "threads": torch.get_num_threads(),
-    }
 
 
 def print_table(report: dict[str, Any]) -> None:

@@ -18,13 +18,11 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
 import time
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +35,8 @@ from torchvision.models import alexnet, vgg16
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # the experiments are not installed
+
+from machine import machine  # noqa: E402
 
 from experiments.models.vgg import VGG11  # noqa: E402
 from lightning_interactions.masking.feature_map import FeatureMapPatches  # noqa: E402
@@ -428,23 +428,6 @@ def now(device: str) -> float:
         torch.cuda.synchronize()
         return time.perf_counter()
     return time.process_time()
-
-
-def machine(device: str) -> dict[str, Any]:
-    """What ran, and when."""
-    processor = platform.processor() or platform.machine()
-    information = Path("/proc/cpuinfo")
-    if information.exists():
-        names = [line for line in information.read_text().splitlines() if line.startswith("model name")]
-        processor = names[0].split(":", 1)[1].strip() if names else processor
-    return {
-        "date": datetime.now(timezone.utc).date().isoformat(),
-        "processor": processor,
-        "cores": os.cpu_count(),
-        "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
-        "torch": torch.__version__,
-        "threads": torch.get_num_threads(),
-    }
 
 
 def print_table(rows: list[dict[str, Any]], device: str) -> None:

@@ -31,7 +31,8 @@ from torch import Tensor, distributed, nn
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]  # neither is installed
 
-from masking import NETWORKS, machine, set_up  # noqa: E402
+from machine import machine  # noqa: E402
+from masking import NETWORKS, set_up  # noqa: E402
 
 from lightning_interactions import Columns, explain  # noqa: E402
 from lightning_interactions.callback.ranks import share_out  # noqa: E402

@@ -16,7 +16,6 @@ import argparse
 import json
 import math
 import os
-import platform
 import statistics
 import sys
 import tempfile
@@ -34,6 +33,7 @@ from scipy.stats import spearmanr
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # the experiments are not installed
 
+from machine import processor  # noqa: E402
 from validity_page import write_page  # noqa: E402
 
 from experiments.classifier import Classifier  # noqa: E402
@@ -83,7 +83,7 @@ def main() -> None:
     RESULTS.mkdir(exist_ok=True)
     if options.part != "docs":
         started = time.perf_counter()
-        report = {"seed": options.seed, "machine": machine()} | parts[options.part](options)
+        report = {"seed": options.seed, "machine": circumstances()} | parts[options.part](options)
         report["seconds"] = time.perf_counter() - started
         path = RESULTS / ("validity.json" if options.part == "phases" else f"{_FILES[options.part]}.json")
         path.write_text(json.dumps(report, indent=1) + "\n")
@@ -512,14 +512,9 @@ def first_rises(
     return rises
 
 
-def machine() -> dict[str, Any]:
+def circumstances() -> dict[str, Any]:
     """What ran."""
-    processor = platform.processor() or platform.machine()
-    information = Path("/proc/cpuinfo")
-    if information.exists():
-        names = [line for line in information.read_text().splitlines() if line.startswith("model name")]
-        processor = names[0].split(":", 1)[1].strip() if names else processor
-    return {"processor": processor, "cores": f"{os.cpu_count()} cores", "torch": f"torch {torch.__version__}"}
+    return {"processor": processor(), "cores": f"{os.cpu_count()} cores", "torch": f"torch {torch.__version__}"}
 
 
 if __name__ == "__main__":

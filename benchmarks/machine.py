@@ -1,0 +1,33 @@
+"""What a benchmark ran on, for its results."""
+
+from __future__ import annotations
+
+import os
+import platform
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import torch
+
+__all__ = ["machine", "processor"]
+
+
+def machine(device: str) -> dict[str, Any]:
+    """What ran, and when."""
+    return {
+        "date": datetime.now(timezone.utc).date().isoformat(),
+        "processor": processor(),
+        "cores": os.cpu_count(),
+        "device": torch.cuda.get_device_name() if device == "cuda" else "cpu",
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+    }
+
+
+def processor() -> str:
+    """The name of the processor, as the kernel says it where it does."""
+    information = Path("/proc/cpuinfo")
+    lines = information.read_text().splitlines() if information.exists() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
