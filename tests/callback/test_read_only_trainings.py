@@ -3,7 +3,7 @@
 import lightning.pytorch as pl
 import pytest
 import torch
-from lightning.pytorch.callbacks import EMAWeightAveraging, StochasticWeightAveraging, WeightAveraging
+from lightning.pytorch import callbacks
 from torch.nn import functional
 from torch.optim.swa_utils import get_ema_avg_fn
 from torch.utils.data import DataLoader
@@ -13,12 +13,21 @@ from lightning_interactions import InteractionMonitor, TokenWords
 pytestmark = pytest.mark.usefixtures("quick")
 
 AVERAGING = {
-    "exponential average": lambda: EMAWeightAveraging(decay=0.9, update_starting_at_step=1),
-    "average of the parameters alone": lambda: WeightAveraging(use_buffers=False, avg_fn=get_ema_avg_fn(0.5)),
-    "stochastic weight averaging": lambda: StochasticWeightAveraging(0.1, swa_epoch_start=1, annealing_epochs=1),
+    "exponential average": lambda: callbacks.EMAWeightAveraging(decay=0.9, update_starting_at_step=1),
+    "average of the parameters alone": lambda: callbacks.WeightAveraging(use_buffers=False, avg_fn=get_ema_avg_fn(0.5)),
+    "stochastic weight averaging": lambda: callbacks.StochasticWeightAveraging(
+        0.1, swa_epoch_start=1, annealing_epochs=1
+    ),
 }
 
 
+@pytest.fixture
+def _averages():
+    if not hasattr(callbacks, "EMAWeightAveraging"):
+        pytest.skip(f"lightning {pl.__version__} has no weight averaging")
+
+
+@pytest.mark.usefixtures("_averages")
 @pytest.mark.parametrize("averaging", AVERAGING.values(), ids=AVERAGING.keys())
 def test_averaged_weights(averaging, fit, make_monitor, assert_same_training):
     monitor = make_monitor()
@@ -32,9 +41,10 @@ def test_averaged_weights(averaging, fit, make_monitor, assert_same_training):
     assert not torch.equal(averaged, fit()[1].state_dict()["head.3.weight"])
 
 
+@pytest.mark.usefixtures("_averages")
 def test_what_is_measured_is_the_network_that_is_trained_and_not_its_average(fit, make_monitor):
     averaged, alone = make_monitor(), make_monitor()
-    fit(EMAWeightAveraging(decay=0.9), averaged, max_epochs=1)
+    fit(callbacks.EMAWeightAveraging(decay=0.9), averaged, max_epochs=1)
     fit(alone, max_epochs=1)
     assert averaged.history.column("l1") == alone.history.column("l1")
 

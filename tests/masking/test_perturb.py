@@ -357,6 +357,7 @@ def tokenizer():
     vocabulary = {piece: number for number, piece in enumerate([*SPECIAL.values(), *words])}
     plain = tokenizers.Tokenizer(tokenizers.models.WordPiece(vocabulary, unk_token="[UNK]"))  # noqa: S106
     plain.pre_tokenizer = tokenizers.pre_tokenizers.BertPreTokenizer()
+    plain.decoder = tokenizers.decoders.WordPiece()
     plain.post_processor = tokenizers.processors.TemplateProcessing(
         single="[CLS] $A [SEP]",
         special_tokens=[(token, plain.token_to_id(token)) for token in ("[CLS]", "[SEP]")],

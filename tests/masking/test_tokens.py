@@ -121,10 +121,11 @@ def test_the_tokenizers_split_some_words(tokenizer):
 
 
 @pytest.mark.parametrize("side", ["right", "left"])
-def test_draws_depend_neither_on_the_batch_nor_on_padding(side, tokenizer):
+def test_draws_depend_neither_on_the_batch_nor_on_padding(side, tokenizer, monkeypatch):
+    monkeypatch.setattr(tokenizer, "padding_side", side)
     words = TokenWords(tokenizer, n_variables=3)
     alone = [words.draw(encode(tokenizer, [text]))[0] for text in SENTENCES[:3]]
-    together = encode(tokenizer, [*SENTENCES[2::-1], "film " * 60], padding_side=side)
+    together = encode(tokenizer, [*SENTENCES[2::-1], "film " * 60])
     drawn = words.draw(together)[2::-1]
 
     for row, (one, other) in enumerate(zip(alone, drawn, strict=True)):
