@@ -90,8 +90,16 @@ CLAIMS: dict[str, list[tuple[str, tuple[str, ...]]]] = {
             ("callback/test_compiled.py::test_a_compiled_module",),
         ),
         (
+            "And one that the Trainer itself is given compiled",
+            ("callback/test_compiled.py::test_a_module_given_to_the_trainer_compiled",),
+        ),
+        (
             "Compiled code is used again afterwards, not made anew",
             ("callback/test_compiled.py::test_compiled_code_is_used_again_afterwards",),
+        ),
+        (
+            "With `compiled=True` the real compiler's outputs are those of the network",
+            ("masking/test_compiled.py::test_the_real_compiler",),
         ),
         (
             "Mixed bfloat16 precision, accumulated gradients",
@@ -491,7 +499,7 @@ def rows(results: dict[str, Any] | None = None) -> dict[str, list[str]]:
         for shown, tests in claims:
             row = f"| {shown} | {'<br>'.join(f'`{test}`' for test in tests)} |"
             if results is not None:
-                row += " " + "<br>".join(_outcome(results["tests"].get(test)) for test in tests) + " |"
+                row += " " + "<br>".join(_outcome(test, results["tests"].get(test)) for test in tests) + " |"
             tables[section].append(row)
     return tables
 
@@ -509,10 +517,15 @@ def page(results: dict[str, Any]) -> str:
     return "\n".join(parts)
 
 
-def _outcome(found: dict[str, Any] | None) -> str:
-    if found is None:
-        return "not run"
-    return ", ".join(f"{count} {end}" for end, count in found["outcomes"].items())
+def _outcome(test: str, found: dict[str, Any] | None) -> str:
+    ends = "not run" if found is None else ", ".join(f"{count} {end}" for end, count in found["outcomes"].items())
+    return f"{ends} (*long*)" if _is_long(test) else ends
+
+
+def _is_long(test: str) -> bool:
+    file, _, name = test.partition("::")
+    source = (ROOT / "tests" / file).read_text()
+    return re.search(rf"@pytest\.mark\.long\n(@.*\n)*def {name}\(", source) is not None
 
 
 def _run(tests: list[str], *, long: bool) -> dict[str, Any]:

@@ -104,6 +104,7 @@ def word_tokenizer():
     tokenizers = pytest.importorskip("tokenizers")
     vocabulary = {word: number for number, word in enumerate(WORDS)}
     tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel(vocabulary, unk_token="[PAD]"))  # noqa: S106
+    tokenizer.decoder = tokenizers.decoders.WordPiece()
     special = {"pad_token": "[PAD]", "cls_token": "[CLS]", "sep_token": "[SEP]", "mask_token": "[MASK]"}
     return pytest.importorskip("transformers").PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special)
 

@@ -127,6 +127,27 @@ def test_what_coarse_factors_cannot_solve_is_solved_again(network_values, noise_
     torch.testing.assert_close(solution.l1, expected.l1, rtol=1e-6, atol=0)
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("share", [1.0, 0.0])
+def test_the_library_that_factorises_and_its_threads_change_nothing(
+    threads, share, network_values, noise_bound_of, monkeypatch
+):
+    values = network_values(6)
+    noise_bound = share * noise_bound_of(values)
+    expected = solve(values, noise_bound)  # so small a matrix is factorised by torch
+    monkeypatch.setattr("lightning_interactions.extraction.cholesky._WORTHWHILE", 1)
+    torch.set_num_threads(threads)
+    try:
+        solution = solve(values, noise_bound)
+    finally:
+        torch.set_num_threads(1)
+    assert (solution.gap <= 1e-6).all()
+    torch.testing.assert_close(solution.l1, expected.l1, rtol=1e-7, atol=0)
+    scale = targets_of(values).abs().max().item()
+    for found, known in ((solution.and_, expected.and_), (solution.or_, expected.or_)):
+        torch.testing.assert_close(found, known, rtol=0, atol=1e-5 * scale)
+
+
 def test_a_run_cut_short_is_honest(network_values, noise_bound_of, highs):
     values = network_values(5)
     noise_bound = noise_bound_of(values)
