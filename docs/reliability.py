@@ -483,7 +483,8 @@ NOT_SHOWN = """\
 
 - Sharded strategies (FSDP, DeepSpeed): refused unless `allow_untested=True`.
 - GPUs: the tests run on a CPU.
-- The lowest supported versions of the dependencies.
+- The oldest supported versions with all of this: `.ci/oldest` runs the tests of the package's core with them
+  ([when it last did](versions.md#supported-versions)).
 """
 
 
