@@ -5,12 +5,13 @@ RUN = $(VENV)/bin/python -m
 
 .PHONY: install demo test lint docs bench-extraction bench-masking bench-overhead bench-disentangle bench-event-files validity references reliability
 
-# Without compiling, which Python does when it imports a module anyway, it takes three minutes and not four and a half.
+# pip compiles on one core: left to itself it takes a minute longer. A few files of other packages are no Python 3.
 install: $(VENV)/.installed
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv --clear $(VENV)
 	$(RUN) pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt --editable '.[experiments,dev]'
+	-$(RUN) compileall -qq -j 0 $(VENV)/lib
 	touch $@
 
 # ARGS goes to the command line, e.g. make demo ARGS="--n 10"
