@@ -11,7 +11,7 @@ install: $(VENV)/.installed
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv --clear $(VENV)
 	$(RUN) pip install --quiet --disable-pip-version-check --no-compile --constraint constraints.txt --editable '.[experiments,dev]'
-	-$(RUN) compileall -qq -j 0 $(VENV)/lib
+	$(RUN) compileall -qq -j 0 $(VENV)/lib || true
 	touch $@
 
 # ARGS goes to the command line, e.g. make demo ARGS="--n 10"

@@ -208,8 +208,8 @@ def cholesky_gflops(device: str) -> dict[int, float]:
     return {n_variables: max(_gflops(n_variables, device, way) for way in WAYS) for n_variables in (8, 10, 12)}
 
 
-WAYS: list[Callable[[torch.Tensor], object]] = [lambda matrices: torch.linalg.cholesky(matrices[0]), cholesky.factorise]
-"""One matrix on all threads, or one a thread."""
+WAYS: list[Callable[[torch.Tensor], object]] = [torch.linalg.cholesky, cholesky.factorise]
+"""One matrix after the other on all threads, or one a thread."""
 
 
 def _gflops(n_variables: int, device: str, factorise: Callable[[torch.Tensor], object]) -> float:
@@ -224,8 +224,7 @@ def _gflops(n_variables: int, device: str, factorise: Callable[[torch.Tensor], o
         if device == "cuda":
             torch.cuda.synchronize()
         times.append(time.perf_counter() - started)
-    work = size**3 / 3 * (count if factorise is cholesky.factorise else 1)
-    return work / min(times) / 1e9
+    return count * size**3 / 3 / min(times) / 1e9
 
 
 def with_ratios(rows: list[dict[str, Any]], gflops: dict[int, float]) -> list[dict[str, Any]]:

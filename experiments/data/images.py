@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ImageFiles"]
 
-
 Box = tuple[float, float, float, float]
 """Left, top, right and bottom in pixels."""
 

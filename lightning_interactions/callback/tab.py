@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 __all__ = ["log_measurement", "log_refit", "log_samples", "samples_document"]
 
-
 _SAMPLES = 8
 _EFFECTS = 6
 _LARGEST_SIDE = 96

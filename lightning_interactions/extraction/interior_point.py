@@ -103,7 +103,8 @@ def interior_point(
         targets: :math:`w`, float64 ``(samples, 2**n)``, 0 at the empty set.
         noise_bound: :math:`\zeta`, float64 ``(samples,)``, in the unit of ``targets``.
         tolerance: relative gap that counts as solved if rounding forbids a smaller one.
-        max_iterations: steps after which a sample is given up.
+        max_iterations: steps after which a sample is given up; one that misses the tolerance has as many again, without
+            float32 factors.
         max_memory_mb: memory for the normal matrices, :math:`8 \cdot 4^n` bytes a sample; it decides how many samples
             are solved together (at least one) and does not change the result.
 

@@ -85,24 +85,32 @@ def test_scipy_publishes_the_routines():
     assert not lapack.has_routines(torch.float16)
 
 
-@pytest.mark.parametrize("capsules", [{}, "those of other arguments"])
-def test_routines_with_other_arguments_are_not_called(monkeypatch, capsules):
-    if capsules:
-        capsules = {
-            "dpotrf": lapack.cython_lapack.__pyx_capi__["dpotri"],
-            "dtrsv": lapack.cython_blas.__pyx_capi__["dtrmm"],
-        }
-    for module in ("cython_blas", "cython_lapack"):
-        monkeypatch.setattr(lapack, module, type("module", (), {"__pyx_capi__": capsules}))
-    lapack.routine.cache_clear()
-    try:
-        published = capsules.get("dpotrf") is not None
-        assert not lapack.has_routines(torch.float64)
-        # dpotri takes what dpotrf takes.
-        assert (lapack.routine("potrf", torch.float64) is not None) == published
-        assert lapack.routine("trsv", torch.float64) is None
-    finally:
+@pytest.fixture
+def publish(monkeypatch):
+    """Let SciPy publish other routines."""
+
+    def instead(capsules):
+        for module in ("cython_blas", "cython_lapack"):
+            monkeypatch.setattr(lapack, module, type("module", (), {"__pyx_capi__": capsules}))
         lapack.routine.cache_clear()
+
+    yield instead
+    lapack.routine.cache_clear()
+
+
+def test_routines_that_are_not_published_are_not_there(publish):
+    publish({})
+    assert not lapack.has_routines(torch.float64)
+    assert lapack.routine("potrf", torch.float64) is None
+    assert lapack.routine("trsv", torch.float64) is None
+
+
+def test_routines_with_other_arguments_are_not_called(publish):
+    lapacks, blas = lapack.cython_lapack.__pyx_capi__, lapack.cython_blas.__pyx_capi__
+    publish({"dpotrf": lapacks["dpotri"], "dtrsv": blas["dtrmm"]})
+    assert not lapack.has_routines(torch.float64)
+    assert lapack.routine("potrf", torch.float64) is not None  # dpotri takes what dpotrf takes
+    assert lapack.routine("trsv", torch.float64) is None
 
 
 @pytest.mark.usefixtures("threads")
