@@ -102,7 +102,9 @@ def symmetric_limits(ax: Axes, amounts: Iterable[float]) -> None:
         ax.set_ylim(-1.1 * largest, 1.1 * largest)
     else:
         text = "0 in every order" if finite else "not measured"
-        ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center")
+        # Above the line at 0, which would strike it through; the ticks of an empty axis mean nothing.
+        ax.text(0.5, 0.55, text, transform=ax.transAxes, ha="center", va="bottom")
+        ax.tick_params(left=False, labelleft=False, bottom=bool(finite), labelbottom=bool(finite))
 
 
 def shade_overfitting(ax: Axes, history: Sequence[dict[str, Any]], label: str | None = None) -> None:
