@@ -31,6 +31,7 @@ from lightning_interactions.callback.samples import (
     Samples,
     SplitBatch,
     flatten_loaders,
+    loss_seed,
     prepared,
     split_batch,
     take_samples,
@@ -388,7 +389,7 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
         return samples
 
     def _loss_batches(self, trainer: Any, loaders: list[Any]) -> list[Samples]:
-        batches, _ = take_samples(loaders, self.n_loss_samples, seed=self.seed)
+        batches, _ = take_samples(loaders, self.n_loss_samples, seed=loss_seed(self.seed))
         return [self._prepare(trainer, batch) for batch in batches]
 
     def _prepare(self, trainer: Any, batch: Any) -> Samples:

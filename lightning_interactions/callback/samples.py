@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -23,6 +24,7 @@ __all__ = [
     "SplitBatch",
     "fixed_random_state",
     "flatten_loaders",
+    "loss_seed",
     "prepared",
     "split_batch",
     "take_samples",
@@ -133,6 +135,19 @@ def take_samples(
             size = max(1, size or len(indices))
             batches += [_collate(loader, indices[start : start + size]) for start in range(0, len(indices), size)]
         return batches, refused
+
+
+def loss_seed(seed: int) -> int:
+    """The seed by which the sets for the losses are drawn, from the monitor's.
+
+    Those who reset labels at random, or choose what to train on, often do so by a permutation from a small seed. Drawn
+    from the same seed, the training samples for the loss would be the very ones that were changed.
+
+    Example:
+        >>> loss_seed(0) == loss_seed(0), loss_seed(0) == loss_seed(1)
+        (True, False)
+    """
+    return int.from_bytes(hashlib.sha256(f"loss {seed}".encode()).digest()[:4], "little")
 
 
 @contextmanager
