@@ -42,7 +42,8 @@ from experiments.models.vgg import VGG11  # noqa: E402
 from lightning_interactions import FeatureMapPatches, InteractionMonitor, explain  # noqa: E402
 from lightning_interactions.distribution.decay import sample_decay  # noqa: E402
 from lightning_interactions.distribution.disentangle import Disentangled, disentangle  # noqa: E402
-from lightning_interactions.distribution.phases import PhaseDetector, segment  # noqa: E402
+from lightning_interactions.distribution.phases import PhaseDetector  # noqa: E402
+from lightning_interactions.distribution.segmentation import segment  # noqa: E402
 from lightning_interactions.distribution.spindle import spindle  # noqa: E402
 from lightning_interactions.distribution.strength import (  # noqa: E402
     high_order_share,
@@ -395,7 +396,7 @@ def noise(options: argparse.Namespace) -> dict[str, Any]:
         with tempfile.TemporaryDirectory() as folder:
             module, monitor = train(Path(folder), seed)
             epochs = monitor.history.epochs
-            onset = segment(epochs, monitor.history.column("loss_gap")).onset_epoch
+            onset = segment(monitor.history).onset_epoch
             held_out = monitor.history.column("held_out_loss")
             normal_end = (
                 epochs[int(np.nanargmin(held_out))] if onset is None else max([0, *(e for e in epochs if e < onset)])
@@ -463,7 +464,7 @@ def early_sign(options: argparse.Namespace) -> dict[str, Any]:
             _, monitor = train(Path(folder), seed=10 + number, label_noise=label_noise, weight_decay=decay_)
             epochs = monitor.history.epochs
             measured = [Interactions.load(monitor.folder / f"epoch={epoch:04d}.npz") for epoch in epochs]
-        found = segment(epochs, monitor.history.column("loss_gap"))
+        found = segment(monitor.history)
         end = max([0, *(e for e in epochs if found.onset_epoch is not None and e < found.onset_epoch)])
         if found.onset_epoch is None:
             end = epochs[int(np.nanargmin(monitor.history.column("held_out_loss")))]

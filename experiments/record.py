@@ -45,13 +45,22 @@ def surroundings() -> dict[str, Any]:
 class RunRecord(Callback):
     """Write ``data.json``, which samples were trained on and which labels were reset, and ``run.json``.
 
-    ``run.json`` has the versions, machine, date and commit, the command, the seconds since the training began or was
-    resumed, and the last values of everything logged by the end of the training.
+    ``run.json`` has the versions, machine, date and commit, the command, the seconds that the training took (of what
+    a resumed one had done before, up to its checkpoint), and the last values of everything logged by its end.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self._started = time.perf_counter()
+        self._seconds_before = 0.0
+
+    def state_dict(self) -> dict[str, Any]:
+        """The seconds so far."""
+        return {"seconds": self._seconds()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self._seconds_before = state_dict.get("seconds", 0.0)
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:  # noqa: ARG002  # Lightning's signature
         """Write what is known before the training."""
@@ -66,10 +75,13 @@ class RunRecord(Callback):
             "command": sys.argv,
             "finished": True,
             "epochs": trainer.current_epoch,
-            "seconds": time.perf_counter() - self._started,
+            "seconds": self._seconds(),
             "metrics": {name: value for name, value in metrics.items() if not name.startswith("interactions/")},
         }
         self._write(trainer, "run.json", surroundings() | found)
+
+    def _seconds(self) -> float:
+        return self._seconds_before + time.perf_counter() - self._started
 
     def _write(self, trainer: Any, name: str, content: dict[str, Any]) -> None:
         folder = trainer.log_dir  # a collective call: never inside a rank guard

@@ -40,6 +40,7 @@ _KEPT = (
     "n_samples",
     "seconds",
 )
+_RECORDED = ("metrics", "epochs", "machine", "versions", "python", "date", "commit", "remark")
 
 
 def collect(run: RunFolder, results: Path = RESULTS) -> Path:
@@ -67,7 +68,7 @@ def collect(run: RunFolder, results: Path = RESULTS) -> Path:
         "seed": seed,
         "command": f"python -m experiments reproduce --size {size} --only {run.name}",
         "minutes": _minutes(run, record),
-        **{key: record.get(key) for key in ("metrics", "epochs", "machine", "versions", "python", "date", "commit")},
+        **{key: record.get(key) for key in _RECORDED},
         "config": _portable(run.config),
         "history": [{key: row.get(key) for key in _KEPT} for row in run.history],
         "figures": figures,

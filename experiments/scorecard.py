@@ -41,7 +41,7 @@ _RUN_COLUMNS = (
     "epochs",
     "training loss",
     "held-out loss",
-    "held-out accuracy",
+    "held-out accuracy, %",
     "end of the normal phase",
     "onset",
     "minutes: training, of it measuring, injecting",
@@ -164,7 +164,7 @@ def _runs_table(groups: dict[tuple[str, str], list[dict[str, Any]]]) -> str:
             str(last[0]["epoch"]),
             spread([row["train_loss"] for row in last]),
             spread([row["held_out_loss"] for row in last]),
-            spread(accuracy),
+            spread([100 * share for share in accuracy]),
             spread([result["figures"]["2"]["reference_epoch"] for result in results]),
             spread(onset) if any(map(math.isfinite, onset)) else "not reached",
             minutes,
@@ -172,7 +172,17 @@ def _runs_table(groups: dict[tuple[str, str], list[dict[str, Any]]]) -> str:
             f"`{first['command']}`",
         ]
         lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join([*lines, ""])
+    remarks = [line for (run, size), results in groups.items() for line in _remarks(run, size, results)]
+    return "\n".join([*lines, "", *remarks, ""] if remarks else [*lines, ""])
+
+
+def _remarks(run: str, size: str, results: list[dict[str, Any]]) -> list[str]:
+    remarks = dict.fromkeys(result["remark"] for result in results if result.get("remark"))
+    return [
+        f"- {_NETWORKS.get(run, run)}, {size}, seeds"
+        f" {_seeds([result for result in results if result.get('remark') == remark])}: {remark}"
+        for remark in remarks
+    ]
 
 
 def _claim_section(claim: Claim, groups: dict[tuple[str, str], list[dict[str, Any]]]) -> str:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from lightning_interactions.distribution.decay import decay
     from lightning_interactions.distribution.disentangle import disentangle
     from lightning_interactions.distribution.phases import PhaseDetector
+    from lightning_interactions.distribution.segmentation import segment
     from lightning_interactions.distribution.similarity import similarity
     from lightning_interactions.distribution.spindle import spindle
     from lightning_interactions.distribution.strength import order_strength
@@ -41,6 +42,7 @@ __all__ = [
     "explain",
     "lattice",
     "order_strength",
+    "segment",
     "similarity",
     "sparsify",
     "spindle",
@@ -63,6 +65,7 @@ _HOMES = {
     "disentangle": "distribution.disentangle",
     "explain": "explain",
     "order_strength": "distribution.strength",
+    "segment": "distribution.segmentation",
     "similarity": "distribution.similarity",
     "sparsify": "sparsify",
     "spindle": "distribution.spindle",

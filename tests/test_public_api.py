@@ -25,6 +25,7 @@ PROMISED = {
     "explain",
     "lattice",
     "order_strength",
+    "segment",
     "similarity",
     "sparsify",
 }

@@ -31,7 +31,9 @@ _SLOPES = np.array([8.0, 0.5, 1 / 32])
 _RESOLUTION = 32
 _FEWEST_AFTER = 3
 """Measurements behind a knee before it counts."""
-_FEWEST_FOR_CORRELATION = 10
+_FEWEST_FOR_CORRELATION = 4
+_CAUTION = 1.5
+"""Standard errors that the estimated correlation is raised by: what is missed of it would count as evidence."""
 _CREDIBLE = (0.05, 0.95)
 _STRONGEST_CORRELATION = 0.8
 _LOOKS_PER_DOUBLING = 64
@@ -210,8 +212,7 @@ class HingeTest:
         if n < _FEWEST_FOR_CORRELATION:
             return np.full_like(residual, n)
         correlation = 1 - self.roughness / (2 * (n - 1)) / (residual / (n - 2))
-        # A standard error on the safe side: what is missed of the correlation would count as evidence.
-        correlation = np.clip(correlation + 1 / math.sqrt(n), 0.0, _STRONGEST_CORRELATION)
+        correlation = np.clip(correlation + _CAUTION / math.sqrt(n), 0.0, _STRONGEST_CORRELATION)
         return n * (1 - correlation) / (1 + correlation)
 
 

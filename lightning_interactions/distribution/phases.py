@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Literal
-
-import numpy as np
+from typing import Any, Literal
 
 from lightning_interactions.distribution.hinge import HingeTest, Knee
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-__all__ = ["Phase", "PhaseDetector", "Segmentation", "segment"]
+__all__ = ["EXPECTED_NOISE", "Phase", "PhaseDetector"]
 
 Phase = Literal["normal", "overfitting"]
 
 _LASTING = 3
 """Measurements in a row that must be high before the phase changes; fewer are noise."""
+_LEAST_SHARE = 0.25
+"""Of their mean height that each of them must have; where one has less, the others are spikes."""
 _CAUTION_BELOW = 3.0
-"""How many standard deviations, beside the rise that matters, a gap must fall below the lowest to be a new start."""
+"""How many standard deviations, beside half the rise that matters, a gap must fall below the lowest to start anew."""
 _CAUTION = 3
 """Standard errors by which the mean gap must be back before the phase is normal again."""
-_EXPECTED_NOISE = 0.25
+EXPECTED_NOISE = 0.25
 """Of a gap, as a share of `rise`, before there are measurements to tell."""
 
 
@@ -35,9 +30,9 @@ class PhaseDetector:
     0; in the *overfitting* phase it grows. After every measurement a sequential test (:mod:`.hinge`) asks whether a
     broken line, constant and then rising, explains the gaps since the level was last constant better than a constant
     does. The phase changes when the evidence reaches ``1 / false_alarm_rate``, the rise is more than ``rise`` and one
-    standard deviation of the noise, and the last three gaps lie ``rise`` above the level and do not fall: a spike, or
-    the jump after a restart of the learning rate, is no growth. The onset is the first measurement behind the knee of
-    the line.
+    standard deviation of the noise, and the last three gaps lie on average ``rise`` above the level, each at least a
+    quarter as high, and do not fall: a spike, or the jump after a restart of the learning rate, is no growth. The onset
+    is the first measurement behind the knee of the line.
 
     It goes back to normal when the gap is back within ``rise`` of the old level. A gap that falls for good, as it may
     early in training, sets a new level.
@@ -125,6 +120,11 @@ class PhaseDetector:
         return self.phase
 
     @property
+    def since_epoch(self) -> int | None:
+        """First measurement of the level that the gap is now compared with; ``None`` before there is one."""
+        return self._since
+
+    @property
     def phase_message(self) -> str:
         """The phase and the reason for it, in words."""
         since = f" since epoch {self.onset_epoch}" if self.onset_epoch is not None else ""
@@ -175,7 +175,7 @@ class PhaseDetector:
         self.onset_interval = None if self.onset_epoch is None else (self.onset_epoch, self.onset_epoch)
         self._epoch = state["_epoch"]
         if self.phase == "overfitting":
-            self._level, self._noise = state["_lowest_gap"], _EXPECTED_NOISE * self.rise
+            self._level, self._noise = state["_lowest_gap"], EXPECTED_NOISE * self.rise
         self._recent = []
         self._since = None
         self._start_over()
@@ -204,7 +204,7 @@ class PhaseDetector:
 
     @property
     def _new_start_below(self) -> float:
-        return self.rise + _CAUTION_BELOW * self._test.difference_noise
+        return self.rise / 2 + _CAUTION_BELOW * self._test.difference_noise
 
     def _begin_overfitting(self, knee: Knee) -> None:
         place = self._test.knees.index
@@ -216,9 +216,12 @@ class PhaseDetector:
         self._start_over()
 
     def _is_lasting(self, knee: Knee) -> bool:
-        """Whether the last gaps are all high and still not falling."""
-        high = min(self._recent) > knee.baseline + self.rise
-        return len(self._recent) == _LASTING and high and self._recent[-1] >= self._recent[0]
+        """Whether the last gaps are high, all of them and not a spike among them, and do not fall."""
+        if len(self._recent) < _LASTING:
+            return False
+        height = sum(self._recent) / _LASTING - knee.baseline
+        all_high = height > self.rise and min(self._recent) - knee.baseline > _LEAST_SHARE * height
+        return all_high and self._recent[-1] >= self._recent[0]
 
     def _is_back(self) -> bool:
         """Whether the last gaps, or all since the level last changed, are surely no more than `rise` too high."""
@@ -234,7 +237,7 @@ class PhaseDetector:
         self._lowest = math.inf
 
     def _fresh_test(self) -> HingeTest:
-        return HingeTest(noise=_EXPECTED_NOISE * self.rise)
+        return HingeTest(noise=EXPECTED_NOISE * self.rise)
 
     def _explain(self, gap: float) -> str:
         if self.phase == "overfitting":
@@ -248,91 +251,3 @@ class PhaseDetector:
             f"the loss gap is {gap:.3f} and has not grown for long by more than {self.rise:g}"
             f" above {self._test.mean:.3f}, its mean since epoch {self._since}"
         )
-
-
-@dataclass(frozen=True)
-class Segmentation:
-    """The phases of a whole training.
-
-    Attributes:
-        phase: at the end of the training.
-        onset_epoch: first measured epoch of the overfitting phase; ``None`` where it ends in the normal phase.
-        onset_interval: epochs between which the onset lies with a probability of 90 %.
-        detected_epoch: when a detector that watched the training would have said so.
-        reason: the same in words.
-    """
-
-    phase: Phase
-    onset_epoch: int | None
-    onset_interval: tuple[int, int] | None
-    detected_epoch: int | None
-    reason: str
-
-
-def segment(
-    epochs: Sequence[int], gaps: Sequence[float], *, rise: float = 0.1, false_alarm_rate: float = 0.05
-) -> Segmentation:
-    r"""Divide a finished training into its phases; unlike the detector it sees what came after the onset.
-
-    Where :class:`PhaseDetector` finds an overfitting phase, its onset is looked for again by segmented regression,
-    :math:`y_i = \mu + b (i - k)_+^q` with :math:`q` of ½, 1 or 2, on the measurements from the last constant level to
-    some way behind the detection, and averaged over the three shapes.
-
-    Args:
-        epochs: the measured epochs, ascending.
-        gaps: held-out minus training loss at each; what is not finite is passed over.
-        rise: see :class:`PhaseDetector`.
-        false_alarm_rate: see :class:`PhaseDetector`.
-
-    Returns:
-        the phase at the end, and the onset with its interval.
-
-    Raises:
-        ValueError: if the two differ in length or the epochs do not ascend.
-
-    Example:
-        >>> found = segment(range(8), [0.0, -0.02, 0.01, 0.0, 0.1, 0.3, 0.7, 1.1])
-        >>> found.phase, found.onset_epoch, found.detected_epoch
-        ('overfitting', 4, 6)
-    """
-    if len(epochs) != len(gaps) or any(later <= earlier for earlier, later in pairwise(epochs)):
-        msg = f"`epochs` must ascend and have one entry a gap, got {len(epochs)} epochs and {len(gaps)} gaps."
-        raise ValueError(msg)
-    usable = [(int(epoch), float(gap)) for epoch, gap in zip(epochs, gaps, strict=True) if math.isfinite(gap)]
-    detector = PhaseDetector(rise, false_alarm_rate)
-    start, detected = 0, None
-    for epoch, gap in usable:
-        since, phase = detector._since, detector.phase  # noqa: SLF001  # of this file
-        if detector.update(epoch=epoch, gap=gap) == "normal":
-            detected = None
-        elif phase == "normal":
-            detected, start = epoch, epoch if since is None else since
-    if detected is None or detector.onset_epoch is None:
-        return Segmentation(detector.phase, None, None, None, detector.phase_message)
-    behind = 2 * sum(detector.onset_epoch <= epoch <= detected for epoch, _ in usable)
-    before = [(epoch, gap) for epoch, gap in usable if start <= epoch <= detected]
-    window = before + [(epoch, gap) for epoch, gap in usable if epoch > detected][:behind]
-    onset, low, high = _regress([gap for _, gap in window], _EXPECTED_NOISE * rise)
-    onset_epoch, interval = window[onset][0], (window[low][0], window[high][0])
-    reason = f"overfitting since epoch {onset_epoch} ({interval[0]} … {interval[1]}): {detector.reason}"
-    return Segmentation(detector.phase, onset_epoch, interval, detected, reason)
-
-
-def _regress(gaps: Sequence[float], noise: float) -> tuple[int, int, int]:
-    """Index of the first measurement behind the knee, and the ends of its 90 % credible interval."""
-    levels = np.asarray(gaps) - np.mean(gaps)
-    count = len(levels)
-    knees = np.unique(np.linspace(0, count - 2, min(count - 1, 512)).astype(int))
-    behind = np.maximum(np.arange(count) - knees[:, None], 0.0)
-    spread = levels @ levels + noise**2
-    evidence = []
-    for power in (0.5, 1.0, 2.0):
-        hinges = behind**power
-        hinges -= hinges.mean(axis=1, keepdims=True)
-        product = np.maximum(hinges @ levels, 0.0)
-        left = 1 - product**2 / (hinges**2).sum(axis=1) / spread * count / (1 + count)  # unit-information prior
-        evidence.append(-count / 2 * np.log(left))
-    probability = np.exp(np.stack(evidence) - np.max(evidence)).sum(axis=0) * np.gradient(knees.astype(float))
-    inside = np.cumsum(probability)
-    low, middle, high = (int(knees[np.searchsorted(inside, end * inside[-1])]) + 1 for end in (0.05, 0.5, 0.95))
-    return middle, low, high

@@ -12,7 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lightning_interactions.distribution.phases import PhaseDetector, segment
+from lightning_interactions.distribution.phases import PhaseDetector
 
 
 def run(gaps, every=1, **options):
@@ -40,6 +40,25 @@ def knee(length, at, growth, scale=0.01, seed=0):
 def test_a_flat_gap_never_flips(gap):
     _, seen = run([gap] * 200)
     assert set(seen) == {("normal", None)}
+
+
+def test_a_gap_that_wrong_labels_push_down_first_is_seen_to_grow():
+    # LeNet on 1,000 digits with 5 % of the labels reset, measured after 0, 1, 2, 3, 5, 8, 12, 18 … 120 epochs.
+    gaps = [0.0, 0.02, -0.15, -0.19, -0.16, -0.01, 0.09, 0.21, 0.2, 0.18, 0.2, 0.2, 0.2]
+    detector, seen = run(gaps)
+    assert seen[7] == ("overfitting", 5)
+    assert detector.phase == "overfitting"
+
+
+def test_noise_that_is_correlated_in_time_rarely_flips():
+    flips = 0
+    for seed in range(200):
+        gaps = noise(50, 0.2, seed)
+        for index in range(1, 50):
+            gaps[index] = 0.5 * gaps[index - 1] + math.sqrt(0.75) * gaps[index]
+        flips += any(phase == "overfitting" for phase, _ in run(gaps)[1])
+    # Measured: 5.5 % of 400 other curves; three standard errors of a twentieth are 4.6 %.
+    assert flips <= 200 * 0.05 + 3 * math.sqrt(200 * 0.05 * 0.95)
 
 
 def test_a_falling_gap_never_flips():
@@ -315,38 +334,3 @@ def test_the_message_in_both_phases():
         detector.update(epoch=epoch, gap=gap)
     assert detector.phase_message.startswith("overfitting since epoch 30: the loss gap rose by 0.9")
     assert detector.phase_message.endswith("and is now 0.900")
-
-
-# -- segment -----------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("shape", ["linear", "saturating", "accelerating"])
-def test_a_finished_training_gives_the_onset_with_an_interval(shape):
-    position = np.clip((np.arange(100) - 60) / 39, 0, None)
-    growth = {"linear": position, "saturating": np.sqrt(position), "accelerating": position**2}[shape]
-    covered = 0
-    for seed in range(20):
-        found = segment([5 * k for k in range(100)], 1.5 * growth + noise(100, 0.02, seed))
-        assert found.phase == "overfitting"
-        assert abs(found.onset_epoch - 305) <= 20
-        assert found.onset_interval[0] <= found.onset_epoch <= found.onset_interval[1] <= found.detected_epoch
-        covered += found.onset_interval[0] <= 305 <= found.onset_interval[1]
-    assert covered >= 14
-
-
-def test_a_finished_training_without_growth_has_no_onset():
-    found = segment(range(50), noise(50, 0.05))
-    assert (found.phase, found.onset_epoch, found.onset_interval, found.detected_epoch) == ("normal", None, None, None)
-    assert found.reason.startswith("normal: ")
-
-
-def test_what_is_not_finite_is_passed_over_and_the_level_is_free():
-    gaps = 0.4 + knee(60, 30, growth=2.0)
-    gaps[[3, 35, 40]] = math.nan
-    assert segment(range(60), gaps).onset_epoch == pytest.approx(31, abs=2)
-
-
-@pytest.mark.parametrize(("epochs", "gaps"), [([0, 1], [0.0]), ([0, 0], [0.0, 0.0]), ([1, 0], [0.0, 0.0])])
-def test_epochs_and_gaps_must_belong_together(epochs, gaps):
-    with pytest.raises(ValueError, match="`epochs` must ascend"):
-        segment(epochs, gaps)

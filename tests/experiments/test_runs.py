@@ -84,6 +84,8 @@ def test_a_run_that_was_interrupted_goes_on_as_if_it_had_not_been(whole, tmp_pat
     home = tmp_path_factory.mktemp("interrupted")
     write_mnist(home / "data", n_train=300, n_test=100)
     fit(home, "--trainer.max_epochs=2")
+    saved = torch.load(home / "runs" / "lenet_mnist" / "small-seed0" / "checkpoints" / "last.ckpt", weights_only=True)
+    before = saved["callbacks"]["RunRecord"]["seconds"]
     resumed = home / "runs" / "lenet_mnist" / "small-seed0"
     assert not checkpoint_path(resumed, 3).exists()
     fit(home, "--ckpt_path=last")
@@ -95,7 +97,9 @@ def test_a_run_that_was_interrupted_goes_on_as_if_it_had_not_been(whole, tmp_pat
     for part in ("train", "test"):
         assert (resumed / "interactions" / part / "epoch=0003.npz").exists()
     # The order of batches after a resume is another one, so the last weights are near, not equal.
-    assert json.loads((resumed / "run.json").read_text())["epochs"] == 3
+    record = json.loads((resumed / "run.json").read_text())
+    assert record["epochs"] == 3
+    assert record["seconds"] > before > 0
 
 
 def test_a_resume_without_a_checkpoint_starts_anew(tmp_path_factory, write_mnist):

@@ -244,6 +244,12 @@ def test_a_failing_claim_is_said_to_fail(results):
     assert "**does not**" in section
 
 
+def test_a_remark_about_a_run_is_repeated(results):
+    content = json.loads((results / "lenet_mnist_small_seed0.json").read_text())
+    assert "as if" not in scorecard_text([content])
+    assert "- LeNet / MNIST, small, seeds 0: as if" in scorecard_text([content | {"remark": "as if"}])
+
+
 def test_without_results_the_page_says_so(tmp_path):
     (tmp_path / "empty").mkdir()
     text = write_scorecard(tmp_path / "empty", tmp_path / "page.md").read_text()
