@@ -22,7 +22,7 @@ import tempfile
 import time
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -96,8 +96,20 @@ _FILES = {"mixtures": "validity_mixtures", "noise": "validity_noise", "early_sig
 
 # -- A: simulated loss gaps --------------------------------------------------------------------------------------------
 
-Curve = tuple[np.ndarray, np.ndarray, int | None]
-"""Held-out loss, gap, and the index of the first measurement of the overfitting phase."""
+
+class Curve(NamedTuple):
+    """A simulated training, and the truth about it."""
+
+    held_out: np.ndarray
+    gap: np.ndarray
+    onset: int | None
+    """Index of the first measurement of the overfitting phase."""
+    level: float
+    growth: np.ndarray
+    """The gap above its level without noise."""
+    noise: float
+    """Standard deviation."""
+
 
 LENGTHS = {13: 1000, 50: 1000, 200: 1000, 1000: 50}
 """Measurements of a training, and how many of each family are simulated."""
@@ -152,9 +164,9 @@ def simulate(family: str, length: int, generator: np.random.Generator) -> Curve:
     if family == "correlated":
         for index in range(1, length):
             noise_[index] = 0.5 * noise_[index - 1] + math.sqrt(0.75) * noise_[index]
-    gap = level + gap + size * noise_
+    growth_, gap = gap, level + gap + size * noise_
     train = 2.3 * np.exp(-6 * position) * np.exp(0.05 * generator.normal(size=length))
-    return train + gap, gap, onset
+    return Curve(train + gap, gap, onset, level, growth_, size)
 
 
 def new_rule(held_out: np.ndarray, gaps: np.ndarray) -> tuple[int | None, int | None, str]:  # noqa: ARG001
@@ -191,29 +203,72 @@ def naive_rule(held_out: np.ndarray, gaps: np.ndarray) -> tuple[int | None, int 
 
 RULES = {"detector": new_rule, "rise 0.1 twice": previous_rule, "held-out loss rose 3 times": naive_rule}
 
+LIMIT = "limit: told all but when"
+LIMIT_FAMILIES = ("knee", "noisy knee")
+_LIMIT_RUNS = 100
+_LIMIT_DRAWS = 200
+
+
+def limit_rule(curve: Curve, generator: np.random.Generator) -> tuple[int | None, int | None, str]:
+    """What no rule can beat that alarms in a twentieth of the runs without growth: a likelihood ratio that is told all.
+
+    It knows the level, the noise and the slope of this very training, and not when the growth begins: the ratio is
+    averaged over all beginnings (Shiryaev and Roberts), and its threshold is the 95 % quantile of the highest ratio in
+    simulations without growth.
+    """
+    slope = curve.growth[-1] - curve.growth[-2]
+    first = curve.growth[curve.onset]
+    template = (first + slope * np.arange(len(curve.gap))) / curve.noise
+    highest = _log_ratios(generator.normal(size=(_LIMIT_DRAWS, len(curve.gap))), template).max(axis=1)
+    ratios = _log_ratios((curve.gap - curve.level)[None] / curve.noise, template)[0]
+    alarms = np.flatnonzero(ratios > np.quantile(highest, 0.95))
+    detected = int(alarms[0]) if len(alarms) else None
+    return detected, None, "normal" if detected is None else "overfitting"
+
+
+def _log_ratios(levels: np.ndarray, template: np.ndarray) -> np.ndarray:
+    """Log of the summed likelihood ratios of all beginnings so far; levels ``(runs, length)`` in units of the noise."""
+    found = np.full(levels.shape, -np.inf)
+    for begin in range(levels.shape[1]):
+        expected = template[: levels.shape[1] - begin]
+        ratio = np.cumsum(levels[:, begin:] * expected - expected**2 / 2, axis=1)
+        found[:, begin:] = np.logaddexp(found[:, begin:], ratio)
+    return found
+
 
 def phases(options: argparse.Namespace) -> dict[str, Any]:
-    """Every rule on every family and length."""
+    """Every rule on every family and length, and on the runs of all lengths together."""
     rows = []
+    everything: dict[tuple[str, str], tuple[list[Curve], list[Any]]] = {}
     for length, count in LENGTHS.items():
         for number, family in enumerate(FAMILIES):
             generator = np.random.default_rng([options.seed, length, number])
             curves = [simulate(family, length, generator) for _ in range(min(options.repeats or count, count))]
             for rule, answer in RULES.items():
-                answers = [answer(held_out, gaps) for held_out, gaps, _ in curves]
+                answers = [answer(curve.held_out, curve.gap) for curve in curves]
                 rows.append({"family": family, "length": length, "rule": rule} | score(curves, answers))
-            if any(onset is not None for *_, onset in curves) and family != "double descent":
+                kept = everything.setdefault((family, rule), ([], []))
+                kept[0].extend(curves)
+                kept[1].extend(answers)
+            if any(curve.onset is not None for curve in curves) and family != "double descent":
                 rows[-len(RULES)] |= offline_score(curves[:200])
-            print(rows[-len(RULES)], flush=True)
+            if family in LIMIT_FAMILIES:
+                answers = [limit_rule(curve, generator) for curve in curves[:_LIMIT_RUNS]]
+                rows.append({"family": family, "length": length, "rule": LIMIT} | score(curves[:_LIMIT_RUNS], answers))
+            print(rows[-len(RULES) - (family in LIMIT_FAMILIES)], flush=True)
     figure(rows).savefig(RESULTS / "validity.png", dpi=150)
+    rows += [
+        {"family": family, "length": "all", "rule": rule} | score(curves, answers)
+        for (family, rule), (curves, answers) in everything.items()
+    ]
     return {"families": FAMILIES, "rows": rows}
 
 
 def score(curves: list[Curve], answers: list[tuple[int | None, int | None, str]]) -> dict[str, Any]:
     """False alarms: detections where there is no onset, or before it. Delay: as a share of the run, missed: ∞."""
-    length = len(curves[0][1])
     early, delays, errors, back = 0, [], [], 0
-    for (_, _, onset), (detected, dated, phase) in zip(curves, answers, strict=True):
+    for curve, (detected, dated, phase) in zip(curves, answers, strict=True):
+        length, onset = len(curve.gap), curve.onset
         back += phase == "normal"
         if detected is not None and (onset is None or detected < onset):
             early += 1
@@ -235,11 +290,11 @@ def score(curves: list[Curve], answers: list[tuple[int | None, int | None, str]]
 def offline_score(curves: list[Curve]) -> dict[str, float]:
     """How near, and how often inside its interval, the onset that ``segment`` finds afterwards is."""
     errors, covered = [], []
-    for _, gaps, onset in curves:
-        found = segment(range(len(gaps)), gaps)
-        if found.onset_epoch is not None and found.onset_interval is not None and onset is not None:
-            errors.append(abs(found.onset_epoch - onset) / len(gaps))
-            covered.append(found.onset_interval[0] <= onset <= found.onset_interval[1])
+    for curve in curves:
+        found = segment(range(len(curve.gap)), curve.gap)
+        if found.onset_epoch is not None and found.onset_interval is not None and curve.onset is not None:
+            errors.append(abs(found.onset_epoch - curve.onset) / len(curve.gap))
+            covered.append(found.onset_interval[0] <= curve.onset <= found.onset_interval[1])
     return {
         "offline_onset_error": statistics.median(errors) if errors else math.nan,
         "offline_coverage": statistics.mean(covered) if covered else math.nan,
