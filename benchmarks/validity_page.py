@@ -76,11 +76,11 @@ def phases_table(report: dict[str, Any]) -> Iterator[str]:
     yield "A false alarm is a detection where there is no onset, or before it. The delay counts from the first"
     yield "measurement of the overfitting phase, as a share of the run, and a missed onset counts as an infinite delay"
     yield "(a dash where half are missed). The onset error is that of the dated onset, also as a share of the run; in"
-    yield "brackets that of `segment` afterwards, with the coverage of its 90 % interval. *all*: the runs of all lengths"
-    yield "together. The *limit* is a likelihood ratio that is told level, noise and slope of the very training and not"
-    yield "when its growth begins, with 5 % false alarms in runs of the same noise without growth; hardly any rule of that"
-    yield "rate is faster. What tells growth from a slow drift and from the jump after a restart, the rise of 0.1 and the"
-    yield "wait for a third high measurement, costs it nothing."
+    yield "brackets that of `segment` afterwards, with the coverage of its 90 % interval. *all*: the runs of all"
+    yield "lengths together. The *limit* is a likelihood ratio that is told level, noise and slope of the very training"
+    yield "and not when its growth begins, with 5 % false alarms in runs of the same noise without growth; hardly any"
+    yield "rule of that rate is faster. What tells growth from a slow drift and from the jump after a restart, the rise"
+    yield "of 0.1 and the wait for a third high measurement, costs it nothing."
     rows = []
     for row in report["rows"]:
         after = ""

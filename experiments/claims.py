@@ -172,12 +172,13 @@ def _emerged_under_noise(numbers: dict[str, Any]) -> Judgement:
         steps = found["steps"]
         worst = min(_number(step["spindle"]["r_squared"]) for step in steps)
         peak = median(step["peak_order"] for step in steps)
+        spearman = _number(found["spearman_total"])
         values |= {
             f"{kind}: lowest R² spindle": worst,
-            f"{kind}: Spearman(σ, total)": found["spearman_total"],
+            f"{kind}: Spearman(σ, total)": spearman,
             f"{kind}: median peak": peak,
         }
-        fitting.append(worst >= GOOD_FIT and found["spearman_total"] >= MONOTONE)
+        fitting.append(worst >= GOOD_FIT and spearman >= MONOTONE)
         full.append(fitting[-1] and is_middle(peak, numbers["n_variables"]))
     # Eq. 6 with a small α also fits a curve that falls from order 1 or 2 on; that is no spindle of middle orders.
     return Judgement(values, _graded(full, partly=any(fitting)))
@@ -188,11 +189,12 @@ def _disentangled_under_noise(numbers: dict[str, Any]) -> Judgement:
     grows, stays = [], []
     for kind, found in numbers["kinds"].items():
         move = max(abs(step["decay_total"] / numbers["clean_total"] - 1) for step in found["steps"])
+        spearman = _number(found["spearman_spindle"])  # not defined where the spindle is the same at every σ
         values |= {
-            f"{kind}: Spearman(σ, spindle)": found["spearman_spindle"],
+            f"{kind}: Spearman(σ, spindle)": spearman,
             f"{kind}: largest change of the decay": move,
         }
-        grows.append(found["spearman_spindle"] >= MONOTONE)
+        grows.append(spearman >= MONOTONE)
         stays.append(move < DECAY_MOVES)
     return Judgement(values, _graded([*grows, *stays], partly=any(grows)))
 

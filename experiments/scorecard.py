@@ -105,12 +105,12 @@ def spread(values: Sequence[float]) -> str:
     """Mean and standard deviation of a few seeds; a single value as it is.
 
     Example:
-        >>> spread([1.0, 2.0, 3.0]), spread([0.5]), spread([])
-        ('2.00 ± 1.00', '0.50', '–')
+        >>> spread([1.0, 2.0, 3.0]), spread([0.5]), spread([]), spread([math.nan]), spread([math.inf])
+        ('2.00 ± 1.00', '0.50', '–', '–', '∞')
     """
     finite = [value for value in values if math.isfinite(value)]
     if not finite:
-        return "∞" if values else "–"
+        return "∞" if any(map(math.isinf, values)) else "–"
     if len(finite) == 1:
         return _short(finite[0])
     return f"{_short(mean(finite))} ± {_short(stdev(finite))}"
@@ -155,7 +155,7 @@ def _runs_table(groups: dict[tuple[str, str], list[dict[str, Any]]]) -> str:
         minutes = ", ".join(
             spread([result["minutes"].get(part, math.nan) for result in results])
             for part in ("training", "measuring in it", "injecting")
-        ).replace("∞", "–")
+        )
         cells = [
             _NETWORKS.get(run, run),
             f"`configs/{'small/' if size == 'small' else ''}{run}.yaml`",
@@ -172,17 +172,17 @@ def _runs_table(groups: dict[tuple[str, str], list[dict[str, Any]]]) -> str:
             f"`{first['command']}`",
         ]
         lines.append(f"| {' | '.join(cells)} |")
-    remarks = [line for (run, size), results in groups.items() for line in _remarks(run, size, results)]
-    return "\n".join([*lines, "", *remarks, ""] if remarks else [*lines, ""])
+    return "\n".join([*lines, "", *_remarks(groups)])
 
 
-def _remarks(run: str, size: str, results: list[dict[str, Any]]) -> list[str]:
-    remarks = dict.fromkeys(result["remark"] for result in results if result.get("remark"))
-    return [
-        f"- {_NETWORKS.get(run, run)}, {size}, seeds"
-        f" {_seeds([result for result in results if result.get('remark') == remark])}: {remark}"
-        for remark in remarks
-    ]
+def _remarks(groups: dict[tuple[str, str], list[dict[str, Any]]]) -> list[str]:
+    """What must be known about some runs beside their numbers, each remark once."""
+    runs: dict[str, list[str]] = {}
+    for (run, size), results in groups.items():
+        for remark in dict.fromkeys(result["remark"] for result in results if result.get("remark")):
+            seeds = _seeds([result for result in results if result.get("remark") == remark])
+            runs.setdefault(remark, []).append(f"{_NETWORKS.get(run, run)}, {size}, seeds {seeds}")
+    return [f"- {'; '.join(named)}: {remark}" for remark, named in runs.items()] + [""] * bool(runs)
 
 
 def _claim_section(claim: Claim, groups: dict[tuple[str, str], list[dict[str, Any]]]) -> str:

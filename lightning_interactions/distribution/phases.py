@@ -16,7 +16,8 @@ _LASTING = 3
 _LEAST_SHARE = 0.25
 """Of their mean height that each of them must have; where one has less, the others are spikes."""
 _CAUTION_BELOW = 3.0
-"""How many standard deviations, beside half the rise that matters, a gap must fall below the lowest to start anew."""
+"""How many standard deviations, beside a quarter of the rise that matters, a gap must fall below the lowest to start
+anew: with no more noise than expected, as much as the rise."""
 _CAUTION = 3
 """Standard errors by which the mean gap must be back before the phase is normal again."""
 EXPECTED_NOISE = 0.25
@@ -204,7 +205,7 @@ class PhaseDetector:
 
     @property
     def _new_start_below(self) -> float:
-        return self.rise / 2 + _CAUTION_BELOW * self._test.difference_noise
+        return self.rise / 4 + _CAUTION_BELOW * self._test.difference_noise
 
     def _begin_overfitting(self, knee: Knee) -> None:
         place = self._test.knees.index

@@ -100,7 +100,7 @@ def _usable(measured: History | Sequence[int], gaps: Sequence[float] | None) -> 
         if gaps is not None:
             msg = "`gaps` must be left out beside a history, which has its own."
             raise ValueError(msg)
-        measured, gaps = measured.epochs, measured.column("loss_gap")
+        return _usable(measured.epochs, measured.column("loss_gap"))
     gaps = [] if gaps is None else gaps
     if len(measured) != len(gaps) or any(later <= earlier for earlier, later in pairwise(measured)):
         msg = f"`epochs` must ascend and have one entry a gap, got {len(measured)} epochs and {len(gaps)} gaps."

@@ -87,6 +87,8 @@ def test_claim_4_takes_the_largest_change_of_the_decay():
     assert found.verdict == "partly"
     assert found.values["fgsm: largest change of the decay"] == pytest.approx(0.9)
     assert judge(weight_noise=kind(0.1, 10.0)).verdict == "does not"
+    # No spindle at any σ has no rank correlation, and does not grow.
+    assert judge(weight_noise=kind(None, 10.0)).verdict == "does not"
 
 
 def over_training(share, order, onset=6.0, end=4):
