@@ -5,17 +5,16 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
 from lightning_interactions.distribution.phases import EXPECTED_NOISE, Phase, PhaseDetector
-from lightning_interactions.history import History
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Segmentation", "segment"]
+__all__ = ["Records", "Segmentation", "segment"]
 
 _POWERS = (0.5, 1.0, 2.0)
 """Shapes of growth: saturating, even, accelerating."""
@@ -25,6 +24,18 @@ _PLACES = 512
 _ZOOMS = 3
 _NEGLIGIBLE = 1e-6
 """Probability, relative to the most probable place, below which a place is left out when looking closer."""
+
+
+@runtime_checkable
+class Records(Protocol):
+    """What :class:`~lightning_interactions.history.History` offers, of which this file knows no more."""
+
+    @property
+    def epochs(self) -> list[int]:
+        """The measured epochs, ascending."""
+
+    def column(self, key: str) -> list[Any]:
+        """The values of one key, epoch by epoch."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +58,7 @@ class Segmentation:
 
 
 def segment(
-    measured: History | Sequence[int],
+    measured: Records | Sequence[int],
     gaps: Sequence[float] | None = None,
     *,
     rise: float = 0.1,
@@ -95,8 +106,8 @@ def segment(
     return Segmentation(detector.phase, onset_epoch, interval, detected, reason)
 
 
-def _usable(measured: History | Sequence[int], gaps: Sequence[float] | None) -> list[tuple[int, float]]:
-    if isinstance(measured, History):
+def _usable(measured: Records | Sequence[int], gaps: Sequence[float] | None) -> list[tuple[int, float]]:
+    if isinstance(measured, Records):
         if gaps is not None:
             msg = "`gaps` must be left out beside a history, which has its own."
             raise ValueError(msg)
