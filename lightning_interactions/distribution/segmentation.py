@@ -109,12 +109,15 @@ def segment(
 def _usable(measured: Records | Sequence[int], gaps: Sequence[float] | None) -> list[tuple[int, float]]:
     if isinstance(measured, Records):
         if gaps is not None:
-            msg = "`gaps` must be left out beside a history, which has its own."
+            msg = f"`gaps` must be left out beside a history, which has its own, got {len(gaps)} of them."
             raise ValueError(msg)
         return _usable(measured.epochs, measured.column("loss_gap"))
     gaps = [] if gaps is None else gaps
     if len(measured) != len(gaps) or any(later <= earlier for earlier, later in pairwise(measured)):
-        msg = f"`epochs` must ascend and have one entry a gap, got {len(measured)} epochs and {len(gaps)} gaps."
+        msg = (
+            f"`measured` must be ascending epochs with one of the `gaps` each, got {list(measured)[:9]} and"
+            f" {len(gaps)} gaps. HINT: a monitor's `history` can be given alone."
+        )
         raise ValueError(msg)
     return [(int(epoch), float(gap)) for epoch, gap in zip(measured, gaps, strict=True) if math.isfinite(gap)]
 

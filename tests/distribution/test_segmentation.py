@@ -95,5 +95,5 @@ def test_a_history_is_segmented_by_its_own_gaps():
     ("epochs", "gaps"), [([0, 1], [0.0]), ([0, 0], [0.0, 0.0]), ([1, 0], [0.0, 0.0]), ([0, 1], None)]
 )
 def test_epochs_and_gaps_must_belong_together(epochs, gaps):
-    with pytest.raises(ValueError, match="`epochs` must ascend"):
+    with pytest.raises(ValueError, match="`measured` must be ascending epochs"):
         segment(epochs, gaps)

@@ -162,6 +162,8 @@ WRONG = [
         ),
         ("PhaseDetector(rise=-0.1)", "ValueError", "`rise`", "-0.1"),
         ("PhaseDetector(false_alarm_rate=1)", "ValueError", "`false_alarm_rate`", "1"),
+        ("segment([0, 10, 5], [0.0, 0.1, 0.2])", "ValueError", "`measured`", "[0, 10, 5]"),
+        ("segment([0, 10], [0.0])", "ValueError", "`measured`", "1 gaps"),
     ),
     *_of(
         "The monitor",
