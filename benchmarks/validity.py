@@ -1,7 +1,8 @@
 """Whether phase detector and disentangling are right where the truth is known; writes ``docs/validity.md``.
 
 Every part draws its own truth, writes its figures as JSON to ``benchmarks/results`` and has a table in the document.
-The rules were chosen on the random numbers of seed 0; everything reported is drawn with seed 1.
+The rules were chosen on the random numbers of seed 0, the detector's on the stored trainings of the experiments as
+well; everything reported is drawn with seed 1.
 
     python benchmarks/validity.py phases        # simulated loss gaps: false alarms, delay (minutes)
     python benchmarks/validity.py mixtures      # known mixtures of decay and spindle: bias, coverage (tens of minutes)
@@ -210,7 +211,7 @@ _LIMIT_DRAWS = 200
 
 
 def limit_rule(curve: Curve, generator: np.random.Generator) -> tuple[int | None, int | None, str]:
-    """What no rule can beat that alarms in a twentieth of the runs without growth: a likelihood ratio that is told all.
+    """What hardly any rule beats that alarms in a twentieth of the runs without growth: a likelihood ratio told all.
 
     It knows the level, the noise and the slope of this very training, and not when the growth begins: the ratio is
     averaged over all beginnings (Shiryaev and Roberts), and its threshold is the 95 % quantile of the highest ratio in

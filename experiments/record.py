@@ -45,8 +45,8 @@ def surroundings() -> dict[str, Any]:
 class RunRecord(Callback):
     """Write ``data.json``, which samples were trained on and which labels were reset, and ``run.json``.
 
-    ``run.json`` has the versions, machine, date and commit, the command, the seconds that the training took (of what
-    a resumed one had done before, up to its checkpoint), and the last values of everything logged by its end.
+    ``run.json`` has the versions, machine, date and commit, the command, the seconds that the training took (for a
+    resumed one with those before, up to the checkpoint), and the last values of everything logged by its end.
     """
 
     def __init__(self) -> None:
