@@ -83,8 +83,8 @@ def phases_table(report: dict[str, Any]) -> Iterator[str]:
     yield "of 0.1 and the wait for a third high measurement, costs it nothing."
     yield ""
     yield "The detector's constants were chosen among about a dozen variants, on curves of seed 0 and on the stored"
-    yield "trainings of the experiments. The last choice, how deep a fall sets a new level, was made because the onset of"
-    yield "LeNet/MNIST at paper size was missed; the curves of seed 1 had been looked at once with the rule before it."
+    yield "trainings of the experiments. The last choice, how deep a fall sets a new level, was made because the onset"
+    yield "of LeNet/MNIST at paper size was missed; the curves of seed 1 had been looked at once with the rule before it."
     rows = []
     for row in report["rows"]:
         after = ""
