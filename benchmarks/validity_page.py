@@ -84,7 +84,7 @@ def phases_table(report: dict[str, Any]) -> Iterator[str]:
     yield ""
     yield "The detector's constants were chosen among about a dozen variants, on curves of seed 0 and on the stored"
     yield "trainings of the experiments. The last choice, how deep a fall sets a new level, was made because the onset"
-    yield "of LeNet/MNIST at paper size was missed; the curves of seed 1 had been looked at once with the rule before it."
+    yield "of LeNet/MNIST at paper size was missed; the curves of seed 1 had been looked at once with the rule before."
     rows = []
     for row in report["rows"]:
         after = ""
