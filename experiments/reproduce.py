@@ -212,7 +212,7 @@ def estimate(todo: Sequence[Job]) -> float:
 
 
 def _seconds(job: Job) -> float:
-    """How long the training took, over all its parts; 0 while it is not done."""
+    """How long the training took, the parts before a resume with it; 0 while it is not done."""
     marker = job.markers["train"]
     return float(json.loads(marker.read_text())["seconds"]) if marker.exists() else 0.0
 
@@ -231,28 +231,21 @@ def _do(job: Job, step: str, console: Console) -> bool:
     took = time.perf_counter() - started
     clock = time.strftime("%H:%M:%S")
     console.print(f"{clock} {job.run.name} seed {job.seed}: {step} ended with {code} after {took / 60:.1f} min")
-    if step == "train":
-        _note_training(job, took, finished=code == 0 and _finished(job))
+    if step == "train" and code == 0:
+        _mark_if_finished(job)
     return code == 0 and job.markers[step].exists()
 
 
-def _note_training(job: Job, took: float, *, finished: bool) -> None:
-    """Add up the time of a training's parts, and mark it as done when it is."""
-    parts = job.folder / "training_seconds.json"
-    seconds = took + (json.loads(parts.read_text()) if parts.exists() else 0.0)
-    parts.write_text(json.dumps(seconds))
-    if finished:
+def _mark_if_finished(job: Job) -> None:
+    """Mark a training as done; Lightning ends one that was asked to stop with 0, too, but not the training's record."""
+    path = job.folder / "run.json"
+    record = json.loads(path.read_text()) if path.exists() else {}
+    if record.get("finished"):
         with write_whole(job.markers["train"]) as file:
-            file.write(json.dumps({"seconds": seconds}).encode())
+            file.write(json.dumps({"seconds": record["seconds"]}).encode())
 
 
 def _start_clean(job: Job) -> None:
     """A training that was cut off before its first checkpoint cannot be resumed: its files would be in the way."""
     if not (job.folder / "checkpoints" / "last.ckpt").exists():
         shutil.rmtree(job.folder, ignore_errors=True)
-
-
-def _finished(job: Job) -> bool:
-    """Lightning ends a training that was asked to stop with 0, too; its record says whether it was finished."""
-    record = job.folder / "run.json"
-    return record.exists() and bool(json.loads(record.read_text()).get("finished"))
