@@ -55,6 +55,14 @@ class AsDrawn(Variables):
         """As the given variables do; see :meth:`Variables.mask`."""
         return self.variables.mask(target, draws, masks)
 
+    def lengths(self, inputs: Any) -> list[int] | None:
+        """As the given variables do; see :meth:`Variables.lengths`."""
+        return self.variables.lengths(inputs)
+
+    def cut(self, inputs: Any, length: int) -> Any:
+        """As the given variables do; see :meth:`Variables.cut`."""
+        return self.variables.cut(inputs, length)
+
     def provenance(self) -> dict[str, Any]:
         """See :meth:`Variables.provenance`."""
         return self.variables.provenance() | {"drawn": "before"}

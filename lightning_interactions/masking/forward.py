@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_interactions.lattice import subset_masks
-from lightning_interactions.masking.batches import batch_size, take_rows, to_device
+from lightning_interactions.masking.batches import batch_size, to_device
 from lightning_interactions.masking.memory import (
     MaskBatchSize,
     auto_mask_batch_size,
@@ -49,8 +49,9 @@ def values(
 
     What lies before the masked layer runs once for each forward pass and sample: the map is expanded to all its masked
     versions at the layer's output. Whether the network allows that is tried out first, on a few masked inputs; where it
-    does not, all of it runs for each masked input, with a warning (:class:`~.network.MaskedNetwork`). The network is
-    left as it was found (:func:`~.observe.observing`).
+    does not, all of it runs for each masked input, with a warning (:class:`~.network.MaskedNetwork`). Padding that no
+    sample of a pass needs is left out, where it makes no difference. The network is left as it was found
+    (:func:`~.observe.observing`).
 
     Args:
         model: the network.
@@ -95,7 +96,7 @@ def values(
 
     def run(rows: slice, subsets: slice) -> None:
         only = rows.start if rows.stop - rows.start == 1 else None
-        logits = network(take_rows(inputs, rows), draws[rows], masks[subsets], sample=only)
+        logits = network(network.rows(inputs, rows), draws[rows], masks[subsets], sample=only)
         repeated = targets[rows].repeat_interleave(subsets.stop - subsets.start, dim=0)
         scalar = output(logits.double(), repeated)
         if scalar.numel() != len(repeated):

@@ -83,6 +83,7 @@ class MaskedNetwork:
         self._is_masked = False
         self._chain: list[nn.Module] = []
         self._kept: tuple[int, Any] | None = None
+        self._lengths: list[int] | None = None
 
     def __call__(self, inputs: Any, draws: Sequence[Draw], masks: Tensor, sample: int | None = None) -> Tensor:
         """Logits ``(b · m, K)`` of ``b`` samples under ``m`` masks.
@@ -112,6 +113,11 @@ class MaskedNetwork:
         else:
             result = (self._split if self.way == "split" else self._repeat)(inputs, draws, masks)
         return self._checked(result, len(draws) * len(masks))
+
+    def rows(self, inputs: Any, rows: slice) -> Any:
+        """Some of the samples given to :meth:`choose_way`, without the padding that none of them needs."""
+        chosen = take_rows(inputs, rows)
+        return chosen if self._lengths is None else self.variables.cut(chosen, max(self._lengths[rows]))
 
     def choose_way(self, inputs: Any, draws: Sequence[Draw], masks: Tensor) -> Tensor:
         """Find the cheapest way that gives what the plain one gives, by comparing them on a few masked inputs.
@@ -150,23 +156,52 @@ class MaskedNetwork:
             return plain
         alone = self._alone(take_rows(inputs, rows[:1]), chosen[:1], masks[1:2])
         if alone is not None and not self._same(alone, plain[1:2]):
-            again = self(take_rows(inputs, rows), chosen, masks)
-            if self._same(again, plain):
-                self.way = "alone"
-                warnings.warn(
-                    "The network's output on an input depends on the other inputs of the batch, also in evaluation"
-                    " mode. So it is run on one masked input at a time, which is slow.",
-                    stacklevel=2,
-                )
-                return plain
+            self._doubt(plain, self(take_rows(inputs, rows), chosen, masks))
+            return plain
+        if self.layer is not None and self._try_split(take_rows(inputs, rows), chosen, masks, plain):
+            self._try_local(take_rows(inputs, rows[:1]), chosen[:1], masks, plain[: len(masks)])
+        self._try_cut(inputs, draws, masks)
+        return plain
+
+    def _doubt(self, plain: Tensor, again: Tensor) -> None:
+        """An input alone gave something else than among others: say why, and run it alone if that helps."""
+        if self._same(again, plain):
+            self.way = "alone"
+            warnings.warn(
+                "The network's output on an input depends on the other inputs of the batch, also in evaluation"
+                " mode. So it is run on one masked input at a time, which is slow.",
+                stacklevel=2,
+            )
+        else:
             warnings.warn(
                 "The network's output is random, also in evaluation mode: the same inputs gave two results. What it"
                 " adds by chance will look like interactions of many variables.",
                 stacklevel=2,
             )
-        elif self.layer is not None and self._try_split(take_rows(inputs, rows), chosen, masks, plain):
-            self._try_local(take_rows(inputs, rows[:1]), chosen[:1], masks, plain[: len(masks)])
-        return plain
+
+    def _try_cut(self, inputs: Any, draws: Sequence[Draw], masks: Tensor) -> None:
+        """Leave out padding from now on, if the output on the sample with the most of it does not depend on it."""
+        self._lengths = None
+        lengths = self.variables.lengths(inputs)
+        if lengths is None or self._shall_compile:  # code would have to be compiled for every length
+            return
+        shortest = min(range(len(lengths)), key=lengths.__getitem__)
+        padded, draw = take_rows(inputs, [shortest]), draws[shortest : shortest + 1]
+        plain = self(padded, draw, masks)
+        try:
+            cut: Tensor | None = self(self.variables.cut(padded, lengths[shortest]), draw, masks)
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise
+            cut = None  # something else is as long as the padded samples
+        if cut is not None and cut.shape == plain.shape and self._same(cut, plain):
+            self._lengths = lengths
+            return
+        warnings.warn(
+            "The network's output depends on the padding of its inputs, so they are run with it, which is slower. A"
+            " sample may get other interactions in another batch. HINT: does the network use the attention mask?",
+            stacklevel=2,
+        )
 
     def _try_split(self, inputs: Any, draws: Sequence[Draw], masks: Tensor, plain: Tensor) -> bool:
         try:

@@ -95,8 +95,7 @@ class TokenWords(Variables):
 
     def draw(self, inputs: Any, seed: int | None = None) -> list[Draw | None]:
         """Draw ``n`` meaningful words of every sentence; see :meth:`Variables.draw`."""
-        ids = self._input_ids(inputs)
-        attended = inputs["attention_mask"].bool() if "attention_mask" in inputs else ids != self._padding_id
+        ids, attended = self._attended(inputs)
         return [
             # Padding depends on the batch, so only the attended tokens may decide the draw.
             self._draw_sentence(row, keep, self.seed if seed is None else seed)
@@ -114,6 +113,18 @@ class TokenWords(Variables):
         masked = mask_regions(ids, regions, masks, torch.tensor(self.baseline))
         return {key: masked if key == "input_ids" else repeat_rows(value, len(masks)) for key, value in target.items()}
 
+    def lengths(self, inputs: Any) -> list[int] | None:
+        """Where the last attended token of every sentence ends; see :meth:`Variables.lengths`."""
+        _, attended = self._attended(inputs)
+        places = torch.arange(1, attended.shape[1] + 1, device=attended.device)
+        lengths: list[int] = (attended * places).amax(dim=1).clamp(min=1).tolist()
+        return lengths if min(lengths) < attended.shape[1] else None
+
+    def cut(self, inputs: Any, length: int) -> Any:
+        """Sentences without the padding beyond ``length``; see :meth:`Variables.cut`."""
+        shape = self._input_ids(inputs).shape
+        return {key: value[:, :length] if _is_shaped(value, shape) else value for key, value in inputs.items()}
+
     def provenance(self) -> dict[str, Any]:
         """See :meth:`Variables.provenance`."""
         return super().provenance() | {"tokenizer": self._tokenizer_name(), "baseline": self.baseline}
@@ -128,6 +139,11 @@ class TokenWords(Variables):
             msg = f"`inputs` must be a mapping with 'input_ids' of shape (B, L), as tokenizers return it, got {got}."
             raise ValueError(msg)
         return ids
+
+    def _attended(self, inputs: Any) -> tuple[Tensor, Tensor]:
+        """Token ids, and which of them are no padding."""
+        ids = self._input_ids(inputs)
+        return ids, inputs["attention_mask"].bool() if "attention_mask" in inputs else ids != self._padding_id
 
     def _draw_sentence(self, ids: Tensor, attended: Tensor, seed: int) -> Draw | None:
         words = [word for word in self._words(ids, attended) if self._is_meaningful(word[0])]
@@ -190,3 +206,7 @@ def _load_tokenizer(tokenizer: Any) -> Any:
         msg = "A tokenizer given by name needs `transformers`. HINT: pip install 'lightning-interactions[experiments]'."
         raise ImportError(msg) from error
     return AutoTokenizer.from_pretrained(tokenizer)
+
+
+def _is_shaped(value: Any, shape: torch.Size) -> bool:
+    return isinstance(value, Tensor) and value.shape[:2] == shape

@@ -115,6 +115,18 @@ class Variables(ABC):
             ValueError: if ``target`` has a form this kind of variable cannot be found in.
         """
 
+    def lengths(self, inputs: Any) -> list[int] | None:  # noqa: ARG002  # most kinds have no padding
+        """How much of every sample is its own; what lies beyond only makes the samples of a batch equally long.
+
+        Returns:
+            one length a sample, for :meth:`cut`; ``None``, as by default, where there is no such padding.
+        """
+        return None
+
+    def cut(self, inputs: Any, length: int) -> Any:  # noqa: ARG002  # most kinds have no padding
+        """Inputs without what lies beyond ``length``; what was drawn stays where it is."""
+        return inputs
+
     def provenance(self) -> dict[str, Any]:
         """What a reader of a saved result must know to repeat the masking, as plain data."""
         return {

@@ -212,11 +212,11 @@ def test_exactly_the_pieces_of_absent_words_are_replaced(tokenizer):
     assert all(torch.equal(batch[key], tensor) for key, tensor in before.items())
 
 
-@pytest.mark.parametrize("mask_batch_size", [1, 5, None])
-def test_a_classifier_sees_the_sentences_masked_by_hand(mask_batch_size, bert_tokenizer, slow_log_odds):
+@pytest.fixture
+def bert(bert_tokenizer):
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = transformers.BertForSequenceClassification(
+        return transformers.BertForSequenceClassification(
             transformers.BertConfig(
                 vocab_size=len(bert_tokenizer),
                 hidden_size=16,
@@ -226,21 +226,81 @@ def test_a_classifier_sees_the_sentences_masked_by_hand(mask_batch_size, bert_to
                 initializer_range=0.5,
             )
         ).double()
+
+
+@pytest.mark.parametrize("mask_batch_size", [1, 5, None])
+def test_a_classifier_sees_the_sentences_masked_by_hand(mask_batch_size, bert, bert_tokenizer, slow_log_odds):
     words = TokenWords(bert_tokenizer, n_variables=3)
     batch = encode(bert_tokenizer, SENTENCES[:3])
     targets, draws = torch.tensor([1, 0, 1]), words.draw(batch)
-    found = values(model.train(), batch, targets, words, draws, mask_batch_size=mask_batch_size)
+    found = values(bert.train(), batch, targets, words, draws, mask_batch_size=mask_batch_size)
 
-    assert model.training
-    model.eval()
+    assert bert.training
+    bert.eval()
     for sample, draw in enumerate(draws):
         for subset in range(8):
             one = {key: batch[key][sample : sample + 1].clone() for key in batch}
             for variable, places in enumerate(draw.positions):
                 if not subset >> variable & 1:
                     one["input_ids"][0, list(places)] = bert_tokenizer.mask_token_id
-            expected = slow_log_odds(model(**one).logits[0].detach(), targets[sample])
+            expected = slow_log_odds(bert(**one).logits[0].detach(), targets[sample])
             assert found[sample, subset].item() == pytest.approx(expected, abs=1e-9)
+
+
+def widths_seen(model, run):
+    """Tokens a sentence has in each forward pass of ``run()``."""
+    seen = []
+    handle = model.register_forward_hook(
+        lambda _module, _arguments, keywords, _output: seen.append(keywords["input_ids"].shape[1]), with_kwargs=True
+    )
+    try:
+        run()
+    finally:
+        handle.remove()
+    return seen
+
+
+@pytest.mark.parametrize("padding", [True, "max_length"])
+def test_padding_is_left_out(padding, bert, bert_tokenizer):
+    words = TokenWords(bert_tokenizer, n_variables=3)
+    batch = bert_tokenizer(SENTENCES[:3], return_tensors="pt", padding=padding, max_length=60, truncation=True)
+    own = batch["attention_mask"].sum(dim=1).tolist()
+    classes, draws = torch.tensor([1, 0, 1]), words.draw(batch)
+
+    seen = widths_seen(bert, lambda: values(bert, batch, classes, words, draws, mask_batch_size=4))
+    assert seen[-6:] == [own[0], own[0], own[1], own[1], own[2], own[2]]
+    seen = widths_seen(bert, lambda: values(bert, batch, classes, words, draws, mask_batch_size=16))
+    assert seen[-2:] == [max(own[:2]), own[2]]  # two sentences in one pass: the longer one decides
+
+
+def test_padding_on_the_left_stays(bert, bert_tokenizer, monkeypatch):
+    monkeypatch.setattr(bert_tokenizer, "padding_side", "left")
+    words = TokenWords(bert_tokenizer, n_variables=3)
+    batch = encode(bert_tokenizer, SENTENCES[:3])
+    seen = widths_seen(bert, lambda: values(bert, batch, torch.zeros(3).long(), words, words.draw(batch)))
+    assert set(seen) == {batch["input_ids"].shape[1]}
+
+
+def without_mask(model, inputs):
+    return model(input_ids=inputs["input_ids"])
+
+
+def with_a_mask_of_full_length(length):
+    return lambda model, inputs: model(input_ids=inputs["input_ids"], attention_mask=torch.ones(1, length))
+
+
+def test_padding_that_makes_a_difference_stays_with_a_warning(bert, bert_tokenizer):
+    words = TokenWords(bert_tokenizer, n_variables=3)
+    batch = encode(bert_tokenizer, SENTENCES[:3])
+    classes, draws = torch.tensor([1, 0, 1]), words.draw(batch)
+    for forward in (without_mask, with_a_mask_of_full_length(batch["input_ids"].shape[1])):
+        with pytest.warns(UserWarning, match="depends on the padding") as caught:
+            found = values(bert, batch, classes, words, draws, forward=forward)
+        assert len(caught) == 1
+        everything = without_mask(bert.eval(), words.mask(batch, draws, torch.ones(1, 3, dtype=torch.bool)))
+        margin = everything.logits.log_softmax(dim=1).gather(1, classes[:, None])[:, 0].detach()
+        expected = margin - torch.log1p(-margin.exp())
+        torch.testing.assert_close(found[:, -1], expected)
 
 
 def test_without_a_mask_token_a_replacement_must_be_given():
