@@ -21,7 +21,7 @@ import statistics
 import sys
 import tempfile
 import time
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -67,6 +67,7 @@ EPSILONS = (2 / 255, 4 / 255, 8 / 255, 16 / 255)
 """FGSM steps on the inputs."""
 N_MIXTURE = 8
 N_IMAGES = 50
+POPULATION = 5_000
 
 
 def main() -> None:
@@ -349,31 +350,46 @@ def mixtures(options: argparse.Namespace) -> dict[str, Any]:
 def mixture(share: float, noise_: float, generator: torch.Generator) -> tuple[Interactions, torch.Tensor, torch.Tensor]:
     """A reference of few effects, most of low order, and a later strength whose images vary around the mixture.
 
-    Every image has a size of its own. Decay and spindle of an image vary log-normally by ``noise_``, and so does every
-    order and sign of either, all with mean 1. δ is drawn from 0.001 … 0.1, α from 0.6 … 1.1.
+    Decay and spindle of an image vary log-normally by ``noise_``, and so does every order and sign of either, all with
+    mean 1. δ is drawn from 0.001 … 0.1, α from 0.6 … 1.1. The share is that of the population the images are drawn
+    from: the images themselves have it only on average.
     """
 
     def factor(*shape: int) -> torch.Tensor:
         normal = torch.randn(*shape, dtype=torch.float64, generator=generator)
         return torch.exp(noise_ * normal - noise_**2 / 2)
 
-    orders = subset_order(N_MIXTURE).double()
-    shape = (2, N_IMAGES, 2**N_MIXTURE)
-    chance = torch.where(orders > 0, 0.5 * torch.exp(-0.9 * (orders - 1)), 0.0)
-    effects = torch.randn(shape, dtype=torch.float64, generator=generator) * torch.exp(-0.25 * (orders - 1))
-    effects = torch.where(torch.rand(shape, dtype=torch.float64, generator=generator) < chance, effects, 0.0)
-    effects = effects * torch.exp(0.4 * torch.randn(1, N_IMAGES, 1, dtype=torch.float64, generator=generator))
+    effects = draw_effects(N_IMAGES, generator)
     delta = 10 ** (2 * torch.rand(1, generator=generator).item() - 3)
     curve = spindle(N_MIXTURE, 0.6 + 0.5 * torch.rand(1, generator=generator).item())
-    sides = sample_decay(effects[0], effects[1], delta)
-    total = sum(side.mean(dim=0).sum() for side in sides)
-    beta = share / (1 - share) * total / (2 * curve.sum())
+    beta = share / (1 - share) * decay_of_population(delta) / (2 * curve.sum())
     of_decay, of_spindle = factor(N_IMAGES, 1), factor(N_IMAGES, 1)
     positive, negative = (
         of_decay * factor(N_IMAGES, N_MIXTURE) * side + of_spindle * factor(N_IMAGES, N_MIXTURE) * beta * curve
-        for side in sides
+        for side in sample_decay(*effects, delta)
     )
-    return interactions(effects[0], effects[1]), positive, negative
+    return interactions(*effects), positive, negative
+
+
+def draw_effects(images: int, generator: torch.Generator) -> torch.Tensor:
+    """AND and OR effects ``(2, images, subsets)`` of a network in its normal phase, each image with its own size."""
+    orders = subset_order(N_MIXTURE).double()
+    shape = (2, images, 2**N_MIXTURE)
+    chance = torch.where(orders > 0, 0.5 * torch.exp(-0.9 * (orders - 1)), 0.0)
+    effects = torch.randn(shape, dtype=torch.float64, generator=generator) * torch.exp(-0.25 * (orders - 1))
+    effects = torch.where(torch.rand(shape, dtype=torch.float64, generator=generator) < chance, effects, 0.0)
+    return effects * torch.exp(0.4 * torch.randn(1, images, 1, dtype=torch.float64, generator=generator))
+
+
+def decay_of_population(delta: float) -> float:
+    """Expected strength of all orders of an image's decay."""
+    return sum(side.mean(dim=0).sum().item() for side in sample_decay(*population(), delta))
+
+
+@cache
+def population() -> torch.Tensor:
+    """Enough images to be taken for all: they leave to chance a tenth of what 50 images do."""
+    return draw_effects(POPULATION, torch.Generator().manual_seed(-1))
 
 
 def interactions(and_: torch.Tensor, or_: torch.Tensor) -> Interactions:

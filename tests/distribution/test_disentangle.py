@@ -7,7 +7,8 @@ import torch
 
 from lightning_interactions import decay, disentangle, lattice, sparsify, spindle
 from lightning_interactions.distribution.decay import sample_decay
-from lightning_interactions.distribution.disentangle import PROFILE_TOLERANCE, _Products
+from lightning_interactions.distribution.disentangle import PROFILE_TOLERANCE
+from lightning_interactions.distribution.projection import Products
 
 N = 7
 SAMPLES = 20
@@ -94,7 +95,7 @@ def test_two_columns_are_solved_like_scipys_non_negative_least_squares():
     for _ in range(50):
         target, first, second = generator.normal(size=(3, 6))
         expected, norm = scipy.optimize.nnls(np.stack([first, second], axis=1), target)
-        found = _Products.of(*(torch.from_numpy(x) for x in (target[None], first[None, None], second[None]))).fits()
+        found = Products.of(*(torch.from_numpy(x) for x in (target[None], first[None, None], second[None]))).fits()
         np.testing.assert_allclose([found.gamma.item(), found.beta.item()], expected, atol=1e-9)
         assert found.r_squared.item() == pytest.approx(1 - norm**2 / (target**2).sum(), abs=1e-9)
 

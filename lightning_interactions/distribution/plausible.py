@@ -1,0 +1,163 @@
+r"""Which spindle shares are plausible: a test of every share, inverted.
+
+With :math:`L(s)` the smallest loss of Eq. 9 over all shapes and sizes with the share :math:`s`, and :math:`\hat s` the
+best share, :math:`s` is plausible where
+
+.. math:: T(s) = \frac{L(s) - L(\hat s)}{V(s)} \le \varphi \, c(s).
+
+:math:`V(s)` is the squared standard error of the mean over the samples, in the direction in which the best fit of a
+share moves with the share. That other samples would have had another decay is part of it: asked for is the share in all
+samples there might be. A difference divided by its own error hardly depends on how the samples are distributed: the few
+large ones among them enlarge both.
+
+:math:`c(s)` is the quantile of :math:`T(s)` in bootstrap draws from a world in which :math:`s` is true: the best fit
+with this share, with the deviations of the samples from the best fit of all. So a share of 0, at the border of what
+is possible and where :math:`\alpha` is free to fit noise, is kept or left out for a reason, which percentiles of a
+bootstrap cannot do. It is no less than the quantile of :math:`\chi^2` with one degree of freedom, which :math:`T` has
+far from all borders: the drawn world may lie at a border of :math:`\alpha` or :math:`\delta` where the true one does
+not.
+
+:math:`\varphi \ge 1` is :math:`L(\hat s)` over what sampling alone would leave: where Eq. 9 does not describe the
+strength, its answers are that much less certain.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from scipy.stats import chi2
+from torch import Tensor
+from torch.nn import functional
+
+from lightning_interactions.distribution.projection import Cells, Products
+
+__all__ = ["ShareTest"]
+
+_NODES = (0.0, 0.02, 0.05, *(tenth / 10 for tenth in range(1, 10)), 0.95, 0.98, 1.0)
+"""The quantile is found at these shares and interpolated between them: they are closer where one part vanishes."""
+_BEYOND_DOUBT = 20.0
+"""No quantile is as large as that, so none needs to be found where the statistic is."""
+_STEP = 0.05
+"""How far from a share, on either side, the fits are taken between which it moves."""
+_ROUNDING = 1e-15
+"""Squared errors and losses below this part of the squared strength are rounding."""
+
+
+class ShareTest:
+    """Tests of spindle shares by the samples of one measurement.
+
+    Args:
+        strength: of each sample, both signs side by side: ``(samples, 2n)``.
+        decays: of each sample of the reference: ``(deltas, samples of the reference, 2n)``.
+        spindles: ``(alphas, 2n)``.
+        cells: the pairs of them that are tried.
+        bootstraps: number of draws.
+        seed: decides them.
+    """
+
+    def __init__(
+        self, strength: Tensor, decays: Tensor, spindles: Tensor, cells: Cells, *, bootstraps: int, seed: int
+    ) -> None:
+        generator = torch.Generator().manual_seed(seed)
+        own = _resampling(len(strength), bootstraps, generator)
+        # The same images, measured at two times: resampled together, their common part cancels as it should.
+        paired = decays.shape[1] == len(strength)
+        others = own if paired else _resampling(decays.shape[1], bootstraps, generator)
+        self._decays, self._spindles, self._cells = decays.mean(dim=1), spindles, cells
+        self._drawn_decays = torch.einsum("bs,dso->bdo", others, decays)
+        mean = strength.mean(dim=0)
+        self._squared_strength = mean.square().sum().item()
+        self._fits = Products.of(mean[None], self._decays[None], spindles).at(cells)
+        gammas, betas = (side.flatten() for side in self._fits.sizes())
+        self._losses = self._fits.loss(gammas, betas).flatten()
+        best = self._losses.argmin()
+        row = cells.rows[best]
+        taken = gammas[best] * decays[row]
+        self._deviations = own @ strength - mean - gammas[best] * (self._drawn_decays[:, row] - self._decays[row])
+        relative = decays[row].sum(dim=1, keepdim=True) / self._decays[row].sum().clamp(min=_ROUNDING)
+        # What is left of the strength, and in the last column what moves the share that is true.
+        if paired:
+            parts = [(torch.cat([strength - taken, -relative], dim=1), own)]
+        else:
+            parts = [(functional.pad(strength, (0, 1)), own), (torch.cat([taken, relative], dim=1), others)]
+        self._parts = [(rows - rows.mean(dim=0), weights) for rows, weights in parts]
+        by_sampling = self._squared_errors(torch.eye(len(mean) + 1, len(mean), dtype=torch.float64)).sum()
+        self._misfit = (self._losses.min() / by_sampling).clamp(min=1)
+
+    def allowed(self, shares: Tensor, coverage: float) -> Tensor:
+        """How much more than the smallest loss each share may have and still be plausible: φ c V.
+
+        Args:
+            shares: ``(shares,)``.
+            coverage: the probability that a share is plausible if it is true.
+        """
+        nodes = torch.tensor(_NODES, dtype=torch.float64)
+        losses = self._fits.fits_at_share(nodes[:, None, None])[0].flatten(start_dim=1).amin(dim=1)
+        excess = losses - self._losses.min()
+        errors = self._misfit * self._squared_errors(self._directions(nodes))[0]
+        in_doubt = excess <= torch.maximum(_BEYOND_DOUBT * errors, excess.min())
+        # The neighbours as well, between which and these there is something to interpolate.
+        tested = np.convolve(in_doubt, [1, 1, 1], mode="same") > 0
+        quantiles = [self._quantile(share, coverage) for share in nodes[tested].tolist()]
+        limits = torch.from_numpy(np.interp(shares, nodes[tested], quantiles))
+        return self._misfit * limits * self._squared_errors(self._directions(shares))[0]
+
+    def _quantile(self, share: float, coverage: float) -> float:
+        """Of the statistic, in draws from a world in which the share is true."""
+        losses, gammas, betas = (side.flatten() for side in self._fits.fits_at_share(share))
+        place = losses.argmin()
+        decay, spindle = self._drawn_decays[:, self._cells.rows[place]], self._spindles[self._cells.columns[place]]
+        strength = gammas[place] * decay + betas[place] * spindle + self._deviations
+        near = self._cells.best(torch.minimum(losses, self._losses))
+        fits = Products.of(strength, self._drawn_decays, self._spindles).at(near)
+        smallest = fits.loss(*fits.sizes()).flatten(start_dim=1).amin(dim=1)
+        excess = fits.fits_at_share(share)[0].flatten(start_dim=1).amin(dim=1) - smallest
+        direction = self._directions(torch.tensor([share], dtype=torch.float64))
+        errors = self._squared_errors(direction, drawn=True)[:, 0]
+        statistics = excess.clamp(min=0) / errors
+        # So that the samples themselves are one of the draws.
+        rank = min(math.ceil(coverage * (len(statistics) + 1)), len(statistics))
+        return max(statistics.sort().values[rank - 1].item(), float(chi2.ppf(coverage, df=1)))
+
+    def _directions(self, shares: Tensor) -> Tensor:
+        """Where the best fit moves with the share, as unit columns, and how far it moves when the decay doubles."""
+        above, below = ((shares + step).clamp(0, 1) for step in (_STEP, -_STEP))
+        moved = (self._curves(above) - self._curves(below)) / (above - below)[:, None]
+        doubled = shares * (1 - shares) * moved.norm(dim=1)
+        return torch.cat([functional.normalize(moved, dim=1).T, doubled[None]])
+
+    def _curves(self, shares: Tensor) -> Tensor:
+        """The best fit with each share: ``(shares, 2n)``."""
+        losses, *sizes = (side.flatten(start_dim=1) for side in self._fits.fits_at_share(shares[:, None, None]))
+        place = losses.argmin(dim=1, keepdim=True)
+        gamma, beta = (size.gather(1, place) for size in sizes)
+        return (
+            gamma * self._decays[self._cells.rows[place[:, 0]]]
+            + beta * self._spindles[self._cells.columns[place[:, 0]]]
+        )
+
+    def _squared_errors(self, directions: Tensor, *, drawn: bool = False) -> Tensor:
+        """V: the squared standard error of the mean in each direction, of the samples or in each draw.
+
+        Args:
+            directions: ``(2n + 1, directions)``.
+            drawn: whether of the draws.
+
+        Returns:
+            ``(1, directions)`` or ``(draws, directions)``.
+        """
+        total = torch.zeros(1, directions.shape[1], dtype=torch.float64)
+        for rows, weights in self._parts:
+            along, counts = rows @ directions, weights if drawn else torch.full_like(weights[:1], 1 / len(rows))
+            variance = counts @ along.square() - (counts @ along).square()
+            total = total + variance / max(len(rows) - 1, 1)
+        return total.clamp(min=_ROUNDING * self._squared_strength)
+
+
+def _resampling(size: int, draws: int, generator: torch.Generator) -> Tensor:
+    """Weights of samples drawn with replacement: ``(draws, size)``."""
+    drawn = torch.randint(size, (draws, size), generator=generator)
+    counts = torch.zeros(draws, size, dtype=torch.float64)
+    return counts.scatter_add_(1, drawn, torch.ones(draws, size, dtype=torch.float64)) / size
