@@ -107,8 +107,8 @@ def mixtures_table(report: dict[str, Any]) -> Iterator[str]:
     yield "## Known mixtures of decay and spindle"
     yield ""
     yield f"γM(δ)I* + spindle with {report['n']} variables and {report['images']} images, δ from 0.001 … 0.1, α from"
-    yield "0.6 … 1.1; every image, order and sign of either part varies log-normally by the noise given, with mean 1. The"
-    yield "share is that of the population the images are drawn from."
+    yield "0.6 … 1.1; every image, order and sign of either part varies log-normally by the noise given, with mean 1."
+    yield "The share is that of the population the images are drawn from."
     keys = ("bias", "rms_error")
     shares = ("coverage", "width", "identified", "coverage_where_identified")
     yield from table(
