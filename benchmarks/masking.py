@@ -39,6 +39,7 @@ sys.path.insert(0, str(ROOT))  # the experiments are not installed
 from machine import machine  # noqa: E402
 
 from experiments.models.vgg import VGG11  # noqa: E402
+from lightning_interactions.masking.batches import repeat_rows  # noqa: E402
 from lightning_interactions.masking.feature_map import FeatureMapPatches  # noqa: E402
 from lightning_interactions.masking.forward import values  # noqa: E402
 from lightning_interactions.masking.network import MaskedNetwork  # noqa: E402
@@ -61,6 +62,9 @@ SECONDS = 12.0
 MINILM = {"hidden_size": 384, "num_hidden_layers": 6, "num_attention_heads": 12, "intermediate_size": 1536}
 SENTENCE = 24
 """Tokens; what a sentence of SST-2 has on average, with its two special ones."""
+SENTENCES, LONGEST = (23, 27, 31, 35, 42), 50
+"""Tokens of the sentences of SST-2 that have ten meaningful words, deciles 1, 3, 5, 7 and 9, and of the longest among
+50 of them, to which all are padded."""
 
 
 class LeNet(nn.Module):
@@ -96,7 +100,16 @@ class Tokens(Variables):
             for variable, (position,) in enumerate(draw.positions):
                 regions[row, position] = variable
         masked = mask_regions(ids, regions.to(ids.device), masks, torch.tensor(103))
-        return {"input_ids": masked, "attention_mask": torch.ones_like(masked)}
+        return {"input_ids": masked, "attention_mask": repeat_rows(target["attention_mask"], len(masks))}
+
+    def lengths(self, inputs: Any) -> list[int] | None:
+        """As :class:`~lightning_interactions.TokenWords` does."""
+        lengths: list[int] = inputs["attention_mask"].sum(dim=1).tolist()
+        return lengths if min(lengths) < inputs["attention_mask"].shape[1] else None
+
+    def cut(self, inputs: Any, length: int) -> Any:
+        """As :class:`~lightning_interactions.TokenWords` does."""
+        return {key: value[:, :length] for key, value in inputs.items()}
 
 
 @dataclass(frozen=True)
@@ -210,6 +223,7 @@ def run_network(name: str, device: str) -> dict[str, Any]:
             rounds.append(times | {"suffix_s": bare, "full_s": full})
         ten = engine_at_ten(case, model, suffix, maps, best, device)
         embedding = embedding_share(model, images, best, device)
+    padded = padding_saves(model, device) if case.layer is None else None
     fastest = {key: min(one[key] for one in rounds) for key in rounds[0]}
     flops = [count_flops(lambda: suffix(maps)), count_flops(lambda: whole(images))]
     return {
@@ -231,6 +245,7 @@ def run_network(name: str, device: str) -> dict[str, Any]:
         "median_engine_over_suffix": statistics.median(one["engine_s"] / one["suffix_s"] for one in rounds),
         "median_without_tables_over_suffix": statistics.median(one["plain_s"] / one["suffix_s"] for one in rounds),
         "embedding_share_of_full": embedding,
+        "without_padding_over_with": padded,
         "prefix_share_of_flops": 1 - flops[0] / flops[1],
         "probe_share_of_paper_run": fastest["probe_s"] / (fastest["engine_s"] / rows * PAPER_ROWS),
         "peak_mb": peak,
@@ -337,6 +352,16 @@ def embedding_share(model: nn.Module, one: Any, size: int, device: str) -> float
     rows = 32 * size
     embeddings = bare_time(lambda batch: network.bert.embeddings(batch["input_ids"]), one, size, rows, device)
     return embeddings / bare_time(whole_network(model), one, size, rows, device)
+
+
+def padding_saves(model: nn.Module, device: str) -> float:
+    """Time of the engine on sentences of different length, relative to the same with their padding run along."""
+    attended = (torch.arange(LONGEST) < torch.tensor(SENTENCES)[:, None]).long().to(device)
+    ids = torch.randint(1000, 20000, attended.shape, device=device)
+    inputs = [{"input_ids": ids, "attention_mask": mask} for mask in (attended, torch.ones_like(attended))]
+    times = [[engine_time(model, one, Tokens(5), device)[0] for one in inputs] for _ in range(3)]
+    without, with_ = (min(column) for column in zip(*times, strict=True))
+    return without / with_
 
 
 def bare_time(run: Callable[[Any], Any], one: Any, size: int, rows: int, device: str) -> float:

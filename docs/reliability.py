@@ -24,6 +24,10 @@ from xml.etree import ElementTree as ET  # written by the test run just before
 __all__ = ["CLAIMS", "main", "page", "rows"]
 
 ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT / "benchmarks"))  # they are not installed
+
+from machine import processor  # noqa: E402
+
 RESULTS = ROOT / "benchmarks" / "results" / "reliability.json"
 
 CLAIMS: dict[str, list[tuple[str, tuple[str, ...]]]] = {
@@ -567,14 +571,11 @@ def _end(case: ET.Element) -> str:
 
 def _circumstances() -> str:
     """When and with what the tests ran; no name of a machine."""
-    cpu = Path("/proc/cpuinfo")
-    models = re.findall(r"^model name\s*: (.+)$", cpu.read_text(), flags=re.MULTILINE) if cpu.exists() else []
-    processor = models[0].strip() if models else platform.machine()
     versions = ", ".join(f"{name} {version(name)}" for name in ("torch", "lightning", "numpy", "tensorboard"))
     today = datetime.now(tz=timezone.utc).date().isoformat()
     return (
         f"{today}, lightning-interactions {version('lightning-interactions')}, Python {platform.python_version()},"
-        f" {versions}; {platform.system()}, {os.cpu_count()} cores ({processor}), one thread"
+        f" {versions}; {platform.system()}, {os.cpu_count()} cores ({processor()}), one thread"
     )
 
 
