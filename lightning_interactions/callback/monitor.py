@@ -92,7 +92,7 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
     ``overfitting``                        1 in the overfitting phase, else 0
     ``onset_epoch``                        first epoch of the overfitting phase; NaN in the normal phase
     ``spindle_share``                      share of the strength that is spindle, 0 … 1 (Eq. 9)
-    ``spindle_share_low``                  lower end of its interval: bootstrap over samples and profile over δ
+    ``spindle_share_low``                  lower end of its 90 % interval, by a bootstrap over samples
     ``spindle_share_high``                 upper end
     ``identified``                         1 where that interval is narrow enough to mean something, else 0
     ``alpha``, ``beta``                    peak and size of the spindle (Eq. 6)

@@ -113,7 +113,7 @@ def disentangle(
         delta_range: the :math:`\delta` allowed.
         alpha_range: the :math:`\alpha` allowed.
         bootstraps: resamplings of the samples; those of the reference are drawn along where there are as many.
-        coverage: of the bootstrap intervals.
+        coverage: probability that an interval holds the truth.
         seed: decides the resampling.
 
     Returns:
