@@ -21,6 +21,7 @@ import statistics
 import sys
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -334,17 +335,22 @@ NOISES = (0.1, 0.3, 0.6)
 
 def mixtures(options: argparse.Namespace) -> dict[str, Any]:
     """γM(δ)I* + spindle image by image: bias, coverage and width of the interval of the share."""
-    rows = []
-    for noise_ in NOISES:
-        for share in SHARES:
-            fits = []
-            for number in range(options.repeats or 100):
-                generator = torch.Generator().manual_seed(1_000_000 * options.seed + number)
-                reference, positive, negative = mixture(share, noise_, generator)
-                fits.append(disentangle(positive, negative, reference, threshold=0.0))
-            rows.append({"noise": noise_, "share": share} | coverage(fits, share))
-            print(rows[-1], flush=True)
+    cells = [(noise_, share, options.repeats or 100, options.seed) for noise_ in NOISES for share in SHARES]
+    with ProcessPoolExecutor(initializer=torch.set_num_threads, initargs=(1,)) as pool:
+        rows = list(pool.map(mixture_row, *zip(*cells, strict=True)))
     return {"n": N_MIXTURE, "images": N_IMAGES, "rows": rows, "gaussian": gaussian(options.seed)}
+
+
+def mixture_row(noise_: float, share: float, repeats: int, seed: int) -> dict[str, float]:
+    """One noise and one share."""
+    fits = []
+    for number in range(repeats):
+        generator = torch.Generator().manual_seed(1_000_000 * seed + number)
+        reference, positive, negative = mixture(share, noise_, generator)
+        fits.append(disentangle(positive, negative, reference, threshold=0.0))
+    row = {"noise": noise_, "share": share} | coverage(fits, share)
+    print(row, flush=True)
+    return row
 
 
 def mixture(share: float, noise_: float, generator: torch.Generator) -> tuple[Interactions, torch.Tensor, torch.Tensor]:

@@ -10,10 +10,10 @@ bootstrap sample at once. The best cell is then refined.
 
 What the paper leaves open, and what is chosen here: the reference :math:`I^*` is the caller's; the range of
 :math:`\delta` is a parameter, because it decides how much of the strength can pass as decay; and no number is given
-without an interval. That of the spindle share is a test of every share, inverted
-(:mod:`~lightning_interactions.distribution.plausible`); for the other parameters it is their range in the fits that are
-as good as a plausible one. A share whose interval spans more than :data:`WIDEST_SHARE` is not identified. Without
-samples, the shares with :math:`R^2` within :data:`PROFILE_TOLERANCE` of the best are the interval.
+without an interval. That of the spindle share are the shares that fit nearly as well as the best one, by a bootstrap
+over the samples (:mod:`~lightning_interactions.distribution.plausible`); for the other parameters it is their range in
+fits that are as good. A share whose interval spans more than :data:`WIDEST_SHARE` is not identified. Without samples,
+the shares with :math:`R^2` within :data:`PROFILE_TOLERANCE` of the best are the interval.
 """
 
 from __future__ import annotations
@@ -161,7 +161,7 @@ def disentangle(
     allowed = torch.full_like(shares, PROFILE_TOLERANCE * tried.aa.item())
     if len(strength) > 1 and bootstraps > 0:
         test = ShareTest(strength, decays, spindles, cells, bootstraps=bootstraps, seed=seed)
-        allowed = test.allowed(shares, coverage)
+        allowed = test.allowed(shares, shares[-1].item(), coverage)
     intervals = _intervals(tried, log_deltas.exp()[cells.rows], alphas[cells.columns], point, shares, allowed)
     return _result(point, intervals, mean, decay_shape)
 

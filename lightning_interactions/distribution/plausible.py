@@ -1,21 +1,27 @@
-r"""Which spindle shares are plausible: a test of every share, inverted.
+r"""Which spindle shares are plausible, by a bootstrap over the samples.
 
-With :math:`L(s)` the smallest loss of Eq. 9 over all shapes and sizes with the share :math:`s`, and :math:`\hat s` the
-best share, :math:`s` is plausible where
+With :math:`L(s)` the smallest loss of Eq. 9 over all shapes and sizes with the share :math:`s`, and :math:`\hat s`
+the best share, :math:`s` is plausible where
 
-.. math:: T(s) = \frac{L(s) - L(\hat s)}{V(s)} \le \varphi \, c(s).
+.. math:: L(s) - L(\hat s) \le \varphi \, c(\hat s) V
 
-:math:`V(s)` is the squared standard error of the mean over the samples, in the direction in which the best fit of a
-share moves with the share. That other samples would have had another decay is part of it: asked for is the share in all
-samples there might be. A difference divided by its own error hardly depends on how the samples are distributed: the few
-large ones among them enlarge both.
+or where, for it and all shares between it and the best,
 
-:math:`c(s)` is the quantile of :math:`T(s)` in bootstrap draws from a world in which :math:`s` is true: the best fit
-with this share, with the deviations of the samples from the best fit of all. So a share of 0, at the border of what
-is possible and where :math:`\alpha` is free to fit noise, is kept or left out for a reason, which percentiles of a
-bootstrap cannot do. It is no less than the quantile of :math:`\chi^2` with one degree of freedom, which :math:`T` has
-far from all borders: the drawn world may lie at a border of :math:`\alpha` or :math:`\delta` where the true one does
-not.
+.. math:: L(s) - L(\hat s) \le \varphi \, \chi^2 \max(V_s, V_{\hat s}).
+
+:math:`c(s)` is the quantile of :math:`(L(s) - L(\hat s)) / V` in bootstrap draws from a world in which :math:`s` is
+true: the best fit with this share, with the deviations of the samples from the best fit of all. :math:`V` is the
+squared standard error of the mean over the samples, summed over orders and signs, of the draw and then of the
+samples: a difference divided by its own error hardly depends on how the samples are distributed, as the few large
+ones among them enlarge both. A share of 0, at the border of what is possible and where :math:`\alpha` is free to fit
+noise, has its own quantile where that is larger; so it is kept or left out for a reason, which percentiles of a
+bootstrap cannot do.
+
+:math:`V_s` is the squared standard error in the one direction in which the best fit of a share moves with the share.
+That other samples would have had another decay is part of it: asked for is the share in all samples there might be.
+:math:`\chi^2` is the quantile of that distribution with one degree of freedom, which the difference divided by
+:math:`V_s` has far from all borders: the best fit may lie at a border of :math:`\alpha` or :math:`\delta` where the
+true one does not.
 
 :math:`\varphi \ge 1` is :math:`L(\hat s)` over what sampling alone would leave: where Eq. 9 does not describe the
 strength, its answers are that much less certain.
@@ -25,7 +31,6 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import torch
 from scipy.stats import chi2
 from torch import Tensor
@@ -35,10 +40,6 @@ from lightning_interactions.distribution.projection import Cells, Products
 
 __all__ = ["ShareTest"]
 
-_NODES = (0.0, 0.02, 0.05, *(tenth / 10 for tenth in range(1, 10)), 0.95, 0.98, 1.0)
-"""The quantile is found at these shares and interpolated between them: they are closer where one part vanishes."""
-_BEYOND_DOUBT = 20.0
-"""No quantile is as large as that, so none needs to be found where the statistic is."""
 _STEP = 0.05
 """How far from a share, on either side, the fits are taken between which it moves."""
 _ROUNDING = 1e-15
@@ -46,7 +47,7 @@ _ROUNDING = 1e-15
 
 
 class ShareTest:
-    """Tests of spindle shares by the samples of one measurement.
+    """Which spindle shares are plausible by the samples of one measurement.
 
     Args:
         strength: of each sample, both signs side by side: ``(samples, 2n)``.
@@ -83,26 +84,29 @@ class ShareTest:
         else:
             parts = [(functional.pad(strength, (0, 1)), own), (torch.cat([taken, relative], dim=1), others)]
         self._parts = [(rows - rows.mean(dim=0), weights) for rows, weights in parts]
-        by_sampling = self._squared_errors(torch.eye(len(mean) + 1, len(mean), dtype=torch.float64)).sum()
-        self._misfit = (self._losses.min() / by_sampling).clamp(min=1)
+        axes = torch.eye(len(mean) + 1, len(mean), dtype=torch.float64)
+        self._error, self._drawn_errors = (
+            self._squared_errors(axes, drawn=drawn).sum(dim=1) for drawn in (False, True)
+        )
+        self._misfit = (self._losses.min() / self._error).clamp(min=1)
 
-    def allowed(self, shares: Tensor, coverage: float) -> Tensor:
-        """How much more than the smallest loss each share may have and still be plausible: φ c V.
+    def allowed(self, shares: Tensor, best: float, coverage: float) -> Tensor:
+        """How much more than the smallest loss each share may have and still be plausible.
 
         Args:
             shares: ``(shares,)``.
+            best: the share that fits best.
             coverage: the probability that a share is plausible if it is true.
         """
-        nodes = torch.tensor(_NODES, dtype=torch.float64)
-        losses = self._fits.fits_at_share(nodes[:, None, None])[0].flatten(start_dim=1).amin(dim=1)
-        excess = losses - self._losses.min()
-        errors = self._misfit * self._squared_errors(self._directions(nodes))[0]
-        in_doubt = excess <= torch.maximum(_BEYOND_DOUBT * errors, excess.min())
-        # The neighbours as well, between which and these there is something to interpolate.
-        tested = np.convolve(in_doubt, [1, 1, 1], mode="same") > 0
-        quantiles = [self._quantile(share, coverage) for share in nodes[tested].tolist()]
-        limits = torch.from_numpy(np.interp(shares, nodes[tested], quantiles))
-        return self._misfit * limits * self._squared_errors(self._directions(shares))[0]
+        by_draws = torch.full_like(shares, self._quantile(best, coverage))
+        by_draws[shares == 0] = by_draws[shares == 0].clamp(min=self._quantile(0.0, coverage))
+        by_draws *= self._error
+        errors = self._squared_errors(self._directions(torch.cat([shares, torch.tensor([best])])))[0]
+        if_regular = float(chi2.ppf(coverage, df=1)) * torch.maximum(errors[:-1], errors[-1])
+        allowed = self._misfit * torch.maximum(by_draws, if_regular)
+        losses = self._fits.fits_at_share(shares[:, None, None])[0].flatten(start_dim=1).amin(dim=1)
+        near = _reached(shares, best, losses - self._losses.min() <= allowed)
+        return torch.where(near, allowed, self._misfit * by_draws)
 
     def _quantile(self, share: float, coverage: float) -> float:
         """Of the statistic, in draws from a world in which the share is true."""
@@ -114,12 +118,10 @@ class ShareTest:
         fits = Products.of(strength, self._drawn_decays, self._spindles).at(near)
         smallest = fits.loss(*fits.sizes()).flatten(start_dim=1).amin(dim=1)
         excess = fits.fits_at_share(share)[0].flatten(start_dim=1).amin(dim=1) - smallest
-        direction = self._directions(torch.tensor([share], dtype=torch.float64))
-        errors = self._squared_errors(direction, drawn=True)[:, 0]
-        statistics = excess.clamp(min=0) / errors
+        statistics = excess.clamp(min=0) / self._drawn_errors
         # So that the samples themselves are one of the draws.
         rank = min(math.ceil(coverage * (len(statistics) + 1)), len(statistics))
-        return max(statistics.sort().values[rank - 1].item(), float(chi2.ppf(coverage, df=1)))
+        return statistics.sort().values[rank - 1].item()
 
     def _directions(self, shares: Tensor) -> Tensor:
         """Where the best fit moves with the share, as unit columns, and how far it moves when the decay doubles."""
@@ -154,6 +156,22 @@ class ShareTest:
             variance = counts @ along.square() - (counts @ along).square()
             total = total + variance / max(len(rows) - 1, 1)
         return total.clamp(min=_ROUNDING * self._squared_strength)
+
+
+def _reached(shares: Tensor, best: float, plausible: Tensor) -> Tensor:
+    """The shares between which and the best one all are plausible.
+
+    Example:
+        >>> plausible = torch.tensor([True, False, True, True, False])
+        >>> _reached(torch.tensor([0.0, 0.1, 0.2, 0.3, 0.4]), 0.25, plausible).tolist()
+        [False, False, True, True, False]
+    """
+    reached = torch.zeros_like(plausible)
+    for side in (shares >= best, shares <= best):
+        places = side.nonzero()[:, 0]
+        places = places[(shares[places] - best).abs().argsort()]
+        reached[places] = plausible[places].cumprod(dim=0).bool()
+    return reached
 
 
 def _resampling(size: int, draws: int, generator: torch.Generator) -> Tensor:

@@ -9,42 +9,42 @@ from torch import Tensor
 
 __all__ = ["Cells", "Fits", "Products"]
 
-_BEST_CELLS = 800
-"""A bootstrap draw looks at so many of the best cells of the coarse grid, and at the whole fine one."""
+_BEST_CELLS = 1500
+"""A bootstrap draw looks at so many of the best cells, and at the whole fine grid."""
 
 
 @dataclass(frozen=True)
 class Cells:
-    """The pairs of a decay and a spindle that are tried: a coarse grid over all, then a fine one around the best.
+    """The pairs of a decay and a spindle that are tried: those of an even grid over all, and closer around the best.
 
     Attributes:
         rows: of each pair, the number of its decay.
         columns: the number of its spindle.
-        n_coarse: so many pairs are of the coarse grid.
+        n_fine: so many pairs, the last ones, have both close to the best.
     """
 
     rows: Tensor
     columns: Tensor
-    n_coarse: int
+    n_fine: int
 
     @classmethod
     def of(cls, coarse: tuple[int, int], fine: tuple[int, int]) -> Cells:
-        """From the decays and spindles of both grids; those of the fine one are numbered after the coarse one's.
+        """All pairs, from how many decays and spindles either grid has; those of the fine one are numbered last.
 
         Example:
-            >>> Cells.of((1, 2), (1, 1)).columns.tolist()
-            [0, 1, 2]
+            >>> cells = Cells.of((1, 1), (1, 2))
+            >>> cells.rows.tolist(), cells.columns.tolist(), cells.n_fine
+            ([0, 0, 0, 1, 1, 1], [0, 1, 2, 0, 1, 2], 2)
         """
-        first, second = (torch.cartesian_prod(*map(torch.arange, sizes)) for sizes in (coarse, fine))
-        rows, columns = torch.cat([first, second + torch.tensor(coarse)]).T
-        return cls(rows, columns, len(first))
+        rows, columns = torch.cartesian_prod(*(torch.arange(sum(sizes)) for sizes in zip(coarse, fine, strict=True))).T
+        order = ((rows >= coarse[0]) & (columns >= coarse[1])).byte().argsort(stable=True)
+        return cls(rows[order], columns[order], fine[0] * fine[1])
 
     def best(self, losses: Tensor) -> Cells:
-        """The best of the coarse grid by their ``losses``, and the fine one."""
-        chosen = torch.cat(
-            [losses[: self.n_coarse].argsort()[:_BEST_CELLS], torch.arange(self.n_coarse, len(self.rows))]
-        )
-        return Cells(self.rows[chosen], self.columns[chosen], min(self.n_coarse, _BEST_CELLS))
+        """The best by their ``losses``, and the fine ones."""
+        others = len(self.rows) - self.n_fine
+        chosen = torch.cat([losses[:others].argsort()[:_BEST_CELLS], torch.arange(others, len(self.rows))])
+        return Cells(self.rows[chosen], self.columns[chosen], self.n_fine)
 
 
 @dataclass(frozen=True)

@@ -79,14 +79,11 @@ class ByHand:
             return of(self.strength @ direction - taken, own)
         return of(self.strength @ direction, own) + of(taken, others)
 
-    def allowed(self, share, coverage):
-        n_samples, n_reference = len(self.strength), self.decays.shape[1]
-        even = np.full(n_samples, 1 / n_samples), np.full(n_reference, 1 / n_reference)
-        above, below = min(share + 0.05, 1), max(share - 0.05, 0)
-        slope = (self.curve(above) - self.curve(below)) / (above - below)
-        # The share is s = b / (b + d): ds / dlog d = -s (1 - s).
-        by_decay = share * (1 - share) * np.linalg.norm(slope)
-        direction = slope / np.linalg.norm(slope)
+    def total_error(self, own, others):
+        return sum(self.error(axis, own, others) for axis in np.eye(2 * N))
+
+    def quantile(self, share, coverage):
+        """Of the difference of the losses over the error, in draws in which the share is true."""
         mean, decay = self.strength.mean(axis=0), self.decays.mean(axis=1)
         _, gamma, beta, (row, column) = self.best_with(share, mean, decay)
         statistics = []
@@ -95,16 +92,45 @@ class ByHand:
             deviation = own @ self.strength - mean - self.gamma * (drawn[self.row] - decay[self.row])
             target = gamma * drawn[row] + beta * self.spindles[column] + deviation
             excess = self.best_with(share, target, drawn)[0] - self.best(target, drawn)[0]
-            statistics.append(max(excess, 0) / self.error(direction, own, others, by_decay))
-        quantile = sorted(statistics)[math.ceil(coverage * (len(statistics) + 1)) - 1]
-        quantile = max(quantile, scipy.stats.chi2.ppf(coverage, df=1))
-        by_sampling = sum(self.error(axis, *even) for axis in np.eye(2 * N))
-        return max(1, self.smallest / by_sampling) * quantile * self.error(direction, *even, by_decay)
+            statistics.append(max(excess, 0) / self.total_error(own, others))
+        return sorted(statistics)[math.ceil(coverage * (len(statistics) + 1)) - 1]
+
+    def allowed(self, shares, best, coverage):
+        even = [np.full(size, 1 / size) for size in (len(self.strength), self.decays.shape[1])]
+        total = self.total_error(*even)
+        misfit = max(1, self.smallest / total)
+        quantile, at_zero = (self.quantile(share, coverage) for share in (best, 0.0))
+        by_draws = [misfit * total * (max(quantile, at_zero) if share == 0 else quantile) for share in shares]
+        regular = scipy.stats.chi2.ppf(coverage, df=1)
+        near = [misfit * regular * max(self.along(share, even), self.along(best, even)) for share in shares]
+        mean, decay = self.strength.mean(axis=0), self.decays.mean(axis=1)
+        plausible = [
+            self.best_with(share, mean, decay)[0] - self.smallest <= max(limits)
+            for share, *limits in zip(shares, by_draws, near, strict=True)
+        ]
+        return [
+            max(by_draws[place], near[place])
+            if all(
+                plausible[other]
+                for other, between in enumerate(shares)
+                if min(share, best) <= between <= max(share, best)
+            )
+            else by_draws[place]
+            for place, share in enumerate(shares)
+        ]
+
+    def along(self, share, even):
+        above, below = min(share + 0.05, 1), max(share - 0.05, 0)
+        slope = (self.curve(above) - self.curve(below)) / (above - below)
+        # The share is s = b / (b + d): ds / dlog d = -s (1 - s).
+        by_decay = share * (1 - share) * np.linalg.norm(slope)
+        return self.error(slope / np.linalg.norm(slope), *even, by_decay)
 
 
 @pytest.mark.parametrize(("n_samples", "n_reference"), [(12, 12), (12, 9)])
 @pytest.mark.parametrize("misfit", [0.0, 0.3])
-def test_as_written_out_by_hand(n_samples, n_reference, misfit):
+@pytest.mark.parametrize("coverage", [0.5, 0.9])
+def test_as_written_out_by_hand(n_samples, n_reference, misfit, coverage):
     strength, decays, spindles = some_curves(n_samples, n_reference, noise=0.5)
     strength[:, N - 1] += misfit  # what neither part explains, in all samples alike
     cells = Cells.of((2, 2), (1, 1))
@@ -114,9 +140,10 @@ def test_as_written_out_by_hand(n_samples, n_reference, misfit):
     others = own if n_reference == n_samples else _resampling(n_reference, BOOTSTRAPS, generator)
     by_hand = ByHand(strength, decays, spindles, cells, own, others)
 
-    expected = [by_hand.allowed(share, 0.8) for share in SHARES]
-    assert min(expected) > 0
-    np.testing.assert_allclose(found.allowed(torch.tensor(SHARES, dtype=torch.float64), 0.8), expected, rtol=1e-6)
+    for best in (0.4, 0.95):
+        expected = by_hand.allowed(SHARES, best, coverage)
+        allowed = found.allowed(torch.tensor(SHARES, dtype=torch.float64), best, coverage)
+        np.testing.assert_allclose(allowed, expected, rtol=1e-6)
 
 
 def test_resampling_gives_every_sample_the_same_chance():
@@ -131,7 +158,7 @@ def test_without_any_noise_only_the_true_share_is_plausible():
     strength = strength.mean(dim=0).expand_as(strength)
     test = ShareTest(strength, decays, spindles, Cells.of((2, 2), (1, 1)), bootstraps=BOOTSTRAPS, seed=0)
     size = strength[0].square().sum()
-    assert test.allowed(torch.linspace(0, 1, 11, dtype=torch.float64), 0.9).max() < 1e-12 * size
+    assert test.allowed(torch.linspace(0, 1, 11, dtype=torch.float64), 0.3, 0.9).max() < 1e-12 * size
 
 
 def test_without_noise_the_samples_still_are_a_choice():
@@ -144,7 +171,7 @@ def test_without_noise_the_samples_still_are_a_choice():
     shares = torch.linspace(0, 1, 2001, dtype=torch.float64)
     test = ShareTest(strength, decays, spindles, Cells.of((1, 1), (1, 1)), bootstraps=400, seed=0)
     losses = test._fits.fits_at_share(shares[:, None, None])[0].flatten(start_dim=1).amin(dim=1)
-    plausible = shares[losses <= losses.min() + test.allowed(shares, 0.9)]
+    plausible = shares[losses <= losses.min() + test.allowed(shares, shares[losses.argmin()].item(), 0.9)]
 
     of_spindle = 0.05 * spindles[1].sum()
     totals = decays[1].sum(dim=1)
