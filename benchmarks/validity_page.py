@@ -47,10 +47,12 @@ def document() -> str:
 
 
 def provenance(report: dict[str, Any]) -> list[str]:
-    """Seed and machine, where the file has them."""
+    """Seed and machine, where the file has them, and what must be known beside its figures."""
     known = [f"{key} {report[key]}" for key in ("seed",) if key in report]
     known += [str(value) for value in report.get("machine", {}).values()]
-    return ["", f"*{', '.join(known)}.*"] if known else []
+    known = [f"*{', '.join(known)}.*"] if known else []
+    known += [report["remark"]] if "remark" in report else []
+    return [line for paragraph in known for line in ("", paragraph)]
 
 
 def table(columns: list[str], rows: list[list[Any]]) -> list[str]:

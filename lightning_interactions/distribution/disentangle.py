@@ -28,7 +28,7 @@ import torch
 from torch import Tensor
 
 from lightning_interactions.distribution.decay import sample_decay
-from lightning_interactions.distribution.plausible import ShareTest
+from lightning_interactions.distribution.plausible import PlausibleShares
 from lightning_interactions.distribution.projection import Cells, Fits, Products
 from lightning_interactions.distribution.spindle import spindle
 from lightning_interactions.distribution.strength import salient_effects
@@ -160,8 +160,8 @@ def disentangle(
     shares = _shares(point["spindle_share"])
     allowed = torch.full_like(shares, PROFILE_TOLERANCE * tried.aa.item())
     if len(strength) > 1 and bootstraps > 0:
-        test = ShareTest(strength, decays, spindles, cells, bootstraps=bootstraps, seed=seed)
-        allowed = test.allowed(shares, shares[-1].item(), coverage)
+        plausible = PlausibleShares(strength, decays, spindles, cells, bootstraps=bootstraps, seed=seed)
+        allowed = plausible.allowed(shares, shares[-1].item(), coverage)
     intervals = _intervals(tried, log_deltas.exp()[cells.rows], alphas[cells.columns], point, shares, allowed)
     return _result(point, intervals, mean, decay_shape)
 

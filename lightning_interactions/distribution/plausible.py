@@ -38,7 +38,7 @@ from torch.nn import functional
 
 from lightning_interactions.distribution.projection import Cells, Products
 
-__all__ = ["ShareTest"]
+__all__ = ["PlausibleShares"]
 
 _STEP = 0.05
 """How far from a share, on either side, the fits are taken between which it moves."""
@@ -46,7 +46,7 @@ _ROUNDING = 1e-15
 """Squared errors and losses below this part of the squared strength are rounding."""
 
 
-class ShareTest:
+class PlausibleShares:
     """Which spindle shares are plausible by the samples of one measurement.
 
     Args:
@@ -101,7 +101,7 @@ class ShareTest:
         by_draws = torch.full_like(shares, self._quantile(best, coverage))
         by_draws[shares == 0] = by_draws[shares == 0].clamp(min=self._quantile(0.0, coverage))
         by_draws *= self._error
-        errors = self._squared_errors(self._directions(torch.cat([shares, torch.tensor([best])])))[0]
+        errors = self._squared_errors(self._directions(torch.cat([shares, shares.new_tensor([best])])))[0]
         if_regular = float(chi2.ppf(coverage, df=1)) * torch.maximum(errors[:-1], errors[-1])
         allowed = self._misfit * torch.maximum(by_draws, if_regular)
         losses = self._fits.fits_at_share(shares[:, None, None])[0].flatten(start_dim=1).amin(dim=1)

@@ -9,7 +9,7 @@ import scipy.stats
 import torch
 
 from lightning_interactions import spindle
-from lightning_interactions.distribution.plausible import ShareTest, _resampling
+from lightning_interactions.distribution.plausible import PlausibleShares, _resampling
 from lightning_interactions.distribution.projection import Cells
 
 N = 5
@@ -134,7 +134,7 @@ def test_as_written_out_by_hand(n_samples, n_reference, misfit, coverage):
     strength, decays, spindles = some_curves(n_samples, n_reference, noise=0.5)
     strength[:, N - 1] += misfit  # what neither part explains, in all samples alike
     cells = Cells.of((2, 2), (1, 1))
-    found = ShareTest(strength, decays, spindles, cells, bootstraps=BOOTSTRAPS, seed=3)
+    found = PlausibleShares(strength, decays, spindles, cells, bootstraps=BOOTSTRAPS, seed=3)
     generator = torch.Generator().manual_seed(3)
     own = _resampling(n_samples, BOOTSTRAPS, generator)
     others = own if n_reference == n_samples else _resampling(n_reference, BOOTSTRAPS, generator)
@@ -156,7 +156,7 @@ def test_without_any_noise_only_the_true_share_is_plausible():
     strength, decays, spindles = some_curves(10, 10, noise=0.0)
     decays = decays.mean(dim=1, keepdim=True).expand_as(decays)
     strength = strength.mean(dim=0).expand_as(strength)
-    test = ShareTest(strength, decays, spindles, Cells.of((2, 2), (1, 1)), bootstraps=BOOTSTRAPS, seed=0)
+    test = PlausibleShares(strength, decays, spindles, Cells.of((2, 2), (1, 1)), bootstraps=BOOTSTRAPS, seed=0)
     size = strength[0].square().sum()
     assert test.allowed(torch.linspace(0, 1, 11, dtype=torch.float64), 0.3, 0.9).max() < 1e-12 * size
 
@@ -169,7 +169,7 @@ def test_without_noise_the_samples_still_are_a_choice():
     decays, spindles = (decays * sizes)[[1, 1]], spindles[[1, 1]]
     strength = decays[1] + 0.05 * spindles[1]
     shares = torch.linspace(0, 1, 2001, dtype=torch.float64)
-    test = ShareTest(strength, decays, spindles, Cells.of((1, 1), (1, 1)), bootstraps=400, seed=0)
+    test = PlausibleShares(strength, decays, spindles, Cells.of((1, 1), (1, 1)), bootstraps=400, seed=0)
     losses = test._fits.fits_at_share(shares[:, None, None])[0].flatten(start_dim=1).amin(dim=1)
     plausible = shares[losses <= losses.min() + test.allowed(shares, shares[losses.argmin()].item(), 0.9)]
 
