@@ -112,7 +112,7 @@ def draw_disentangled(found: dict[str, Any], only_ends: bool = False) -> Figure:
         title = f"{_TITLES[kind]}, σ = {_sigma(kind, step['sigma'])}"
         distribution(row[0], step["positive"][shown], step["negative"][shown], title)
         up, down = (side[shown] for side in step["decay"])
-        distribution(row[1], up, down, f"decay, total {step['decay_total']:.1f}")
+        distribution(row[1], up, down, f"decay, total {step['decay_total']:.2g}")
         curve = step["spindle"][shown]
         low, high = step["spindle_share_interval"]
         distribution(row[2], curve, curve, f"spindle, share {step['spindle_share']:.2f} ({low:.2f} … {high:.2f})")
