@@ -112,9 +112,9 @@ def mixtures_table(report: dict[str, Any]) -> Iterator[str]:
     yield "0.6 … 1.1; every image, order and sign of either part varies log-normally by the noise given, with mean 1."
     yield "The share is that of the population the images are drawn from."
     yield ""
-    yield "The rule of the interval was chosen on mixtures of seed 0, among about ten variants. Six rows of seed 1, those of"
-    yield "noise 0.1, were looked at once with another variant: it covered 74.5 % at share 0.9, where the grid of α and δ was"
-    yield "too coarse."
+    yield "The rule of the interval was chosen on mixtures of seed 0, among about ten variants. Six rows of seed 1,"
+    yield "those of noise 0.1, were looked at once with another variant: it covered 74.5 % at share 0.9, where the"
+    yield "grid of α and δ was too coarse."
     keys = ("bias", "rms_error")
     shares = ("coverage", "width", "identified", "coverage_where_identified")
     yield from table(
