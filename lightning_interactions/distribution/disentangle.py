@@ -230,7 +230,7 @@ def _intervals(
     losses = (tried.aa * (1 - fits.r_squared)).flatten()
     plausible = losses <= losses.min() + allowed[-1]
     # For the share there is more than the best fit of each α and δ.
-    at_shares = tried.fits_at_share(shares[:, None, None])[0].flatten(start_dim=1).amin(dim=1)
+    at_shares = tried.best_at_shares(shares)[0]
     values = {
         "alpha": alphas[plausible],
         "beta": fits.beta.flatten()[plausible],

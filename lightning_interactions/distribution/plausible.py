@@ -104,7 +104,7 @@ class PlausibleShares:
         errors = self._squared_errors(self._directions(torch.cat([shares, shares.new_tensor([best])])))[0]
         if_regular = float(chi2.ppf(coverage, df=1)) * torch.maximum(errors[:-1], errors[-1])
         allowed = self._misfit * torch.maximum(by_draws, if_regular)
-        losses = self._fits.fits_at_share(shares[:, None, None])[0].flatten(start_dim=1).amin(dim=1)
+        losses = self._fits.best_at_shares(shares)[0]
         near = _reached(shares, best, losses - self._losses.min() <= allowed)
         return torch.where(near, allowed, self._misfit * by_draws)
 
@@ -132,13 +132,9 @@ class PlausibleShares:
 
     def _curves(self, shares: Tensor) -> Tensor:
         """The best fit with each share: ``(shares, 2n)``."""
-        losses, *sizes = (side.flatten(start_dim=1) for side in self._fits.fits_at_share(shares[:, None, None]))
-        place = losses.argmin(dim=1, keepdim=True)
-        gamma, beta = (size.gather(1, place) for size in sizes)
-        return (
-            gamma * self._decays[self._cells.rows[place[:, 0]]]
-            + beta * self._spindles[self._cells.columns[place[:, 0]]]
-        )
+        _, gamma, beta, place = self._fits.best_at_shares(shares)
+        decay, spindle = self._decays[self._cells.rows[place]], self._spindles[self._cells.columns[place]]
+        return gamma[:, None] * decay + beta[:, None] * spindle
 
     def _squared_errors(self, directions: Tensor, *, drawn: bool = False) -> Tensor:
         """V: the squared standard error of the mean in each direction, of the samples or in each draw.

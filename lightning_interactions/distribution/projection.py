@@ -9,6 +9,8 @@ from torch import Tensor
 
 __all__ = ["Cells", "Fits", "Products"]
 
+_AT_ONCE = 16
+"""Shares whose fits are made at once: what all pairs need for them stays in the caches of a processor."""
 _BEST_CELLS = 1500
 """A bootstrap draw looks at so many of the best cells, and at the whole fine grid."""
 
@@ -138,6 +140,24 @@ class Products:
         square = of_decay**2 * self.dd + of_spindle * (2 * of_decay * self.ds + of_spindle * self.ss)
         size = torch.where(square > 0, along / square, 0.0)
         return self.aa - size * along, size * of_decay, size * of_spindle
+
+    def best_at_shares(self, shares: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The best fit with each spindle share, of all pairs; where there is one draw.
+
+        Args:
+            shares: ``(shares,)``.
+
+        Returns:
+            its loss, γ, β and the number of its pair, each ``(shares,)``.
+        """
+        found = []
+        for few in shares.split(_AT_ONCE):
+            losses, gammas, betas = (side.flatten(start_dim=1) for side in self.fits_at_share(few[:, None, None]))
+            loss, place = losses.min(dim=1)
+            gamma, beta = (side.gather(1, place[:, None])[:, 0] for side in (gammas, betas))
+            found.append((loss, gamma, beta, place))
+        loss, gamma, beta, place = (torch.cat(column) for column in zip(*found, strict=True))
+        return loss, gamma, beta, place
 
 
 @dataclass(frozen=True)
