@@ -162,6 +162,8 @@ def main() -> None:
 
 def report(device: str, *, quick: bool) -> None:
     """Every network in a process of its own; a table and a file."""
+    if device == "cpu":
+        torch.set_num_threads(1)  # as in the processes that measure
     rows = []
     for name in QUICK if quick else NETWORKS:
         rows.append(child("--case", name, "--device", device))
