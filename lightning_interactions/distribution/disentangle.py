@@ -158,11 +158,12 @@ def disentangle(
     best = Products.of(mean[None], decay_shape[None, None], _both_signs(torch.tensor([alpha]), strength))
     point = {"alpha": alpha, "delta": delta, **best.fits().numbers()}
     shares = _shares(point["spindle_share"])
+    losses = tried.best_at_shares(shares)[0]
     allowed = torch.full_like(shares, PROFILE_TOLERANCE * tried.aa.item())
     if len(strength) > 1 and bootstraps > 0:
-        plausible = PlausibleShares(strength, decays, spindles, cells, bootstraps=bootstraps, seed=seed)
-        allowed = plausible.allowed(shares, shares[-1].item(), coverage)
-    intervals = _intervals(tried, log_deltas.exp()[cells.rows], alphas[cells.columns], point, shares, allowed)
+        plausible = PlausibleShares(strength, decays, spindles, cells, tried, bootstraps=bootstraps, seed=seed)
+        allowed = plausible.allowed(shares, losses, shares[-1].item(), coverage)
+    intervals = _intervals(tried, log_deltas.exp()[cells.rows], alphas[cells.columns], point, (shares, losses, allowed))
     return _result(point, intervals, mean, decay_shape)
 
 
@@ -214,7 +215,11 @@ def _shares(best: float) -> Tensor:
 
 
 def _intervals(
-    tried: Products, deltas: Tensor, alphas: Tensor, point: dict[str, float], shares: Tensor, allowed: Tensor
+    tried: Products,
+    deltas: Tensor,
+    alphas: Tensor,
+    point: dict[str, float],
+    by_share: tuple[Tensor, Tensor, Tensor],
 ) -> dict[str, tuple[float, float]]:
     """Every parameter's values in the fits whose loss is plausible.
 
@@ -223,14 +228,14 @@ def _intervals(
         deltas: of each pair.
         alphas: likewise.
         point: the best fit.
-        shares: the shares looked at, the best one last.
-        allowed: how much more than the smallest loss each of them may have.
+        by_share: the shares looked at, the best one last; the loss of the best fit with each; how much more than the
+            smallest loss that may be.
     """
+    shares, at_shares, allowed = by_share
     fits = tried.fits()
     losses = (tried.aa * (1 - fits.r_squared)).flatten()
     plausible = losses <= losses.min() + allowed[-1]
     # For the share there is more than the best fit of each α and δ.
-    at_shares = tried.best_at_shares(shares)[0]
     values = {
         "alpha": alphas[plausible],
         "beta": fits.beta.flatten()[plausible],

@@ -54,12 +54,21 @@ class PlausibleShares:
         decays: of each sample of the reference: ``(deltas, samples of the reference, 2n)``.
         spindles: ``(alphas, 2n)``.
         cells: the pairs of them that are tried.
+        tried: the products of the means over the samples at these pairs.
         bootstraps: number of draws.
         seed: decides them.
     """
 
     def __init__(
-        self, strength: Tensor, decays: Tensor, spindles: Tensor, cells: Cells, *, bootstraps: int, seed: int
+        self,
+        strength: Tensor,
+        decays: Tensor,
+        spindles: Tensor,
+        cells: Cells,
+        tried: Products,
+        *,
+        bootstraps: int,
+        seed: int,
     ) -> None:
         generator = torch.Generator().manual_seed(seed)
         own = _resampling(len(strength), bootstraps, generator)
@@ -70,7 +79,7 @@ class PlausibleShares:
         self._drawn_decays = torch.einsum("bs,dso->bdo", others, decays)
         mean = strength.mean(dim=0)
         self._squared_strength = mean.square().sum().item()
-        self._fits = Products.of(mean[None], self._decays[None], spindles).at(cells)
+        self._fits = tried
         gammas, betas = (side.flatten() for side in self._fits.sizes())
         self._losses = self._fits.loss(gammas, betas).flatten()
         best = self._losses.argmin()
@@ -90,11 +99,12 @@ class PlausibleShares:
         )
         self._misfit = (self._losses.min() / self._error).clamp(min=1)
 
-    def allowed(self, shares: Tensor, best: float, coverage: float) -> Tensor:
+    def allowed(self, shares: Tensor, losses: Tensor, best: float, coverage: float) -> Tensor:
         """How much more than the smallest loss each share may have and still be plausible.
 
         Args:
             shares: ``(shares,)``.
+            losses: of the best fit with each.
             best: the share that fits best.
             coverage: the probability that a share is plausible if it is true.
         """
@@ -104,7 +114,6 @@ class PlausibleShares:
         errors = self._squared_errors(self._directions(torch.cat([shares, shares.new_tensor([best])])))[0]
         if_regular = float(chi2.ppf(coverage, df=1)) * torch.maximum(errors[:-1], errors[-1])
         allowed = self._misfit * torch.maximum(by_draws, if_regular)
-        losses = self._fits.best_at_shares(shares)[0]
         near = _reached(shares, best, losses - self._losses.min() <= allowed)
         return torch.where(near, allowed, self._misfit * by_draws)
 

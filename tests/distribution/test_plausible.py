@@ -10,7 +10,7 @@ import torch
 
 from lightning_interactions import spindle
 from lightning_interactions.distribution.plausible import PlausibleShares, _resampling
-from lightning_interactions.distribution.projection import Cells
+from lightning_interactions.distribution.projection import Cells, Products
 
 N = 5
 SHARES = [0.0, 0.3, 0.9]
@@ -29,6 +29,15 @@ def some_curves(n_samples, n_reference, noise):
     strength = decays[1, :n_samples] + 0.02 * spindles[1]
     factors = torch.exp(noise * torch.randn(n_samples, 2 * N, generator=generator).double())
     return strength * factors, decays[:, :n_reference], spindles
+
+
+def plausible_shares(strength, decays, spindles, cells, **options):
+    tried = Products.of(strength.mean(dim=0)[None], decays.mean(dim=1)[None], spindles).at(cells)
+    return PlausibleShares(strength, decays, spindles, cells, tried, **options)
+
+
+def losses_at(found, shares):
+    return found._fits.best_at_shares(shares)[0]
 
 
 class ByHand:
@@ -134,7 +143,7 @@ def test_as_written_out_by_hand(n_samples, n_reference, misfit, coverage):
     strength, decays, spindles = some_curves(n_samples, n_reference, noise=0.5)
     strength[:, N - 1] += misfit  # what neither part explains, in all samples alike
     cells = Cells.of((2, 2), (1, 1))
-    found = PlausibleShares(strength, decays, spindles, cells, bootstraps=BOOTSTRAPS, seed=3)
+    found = plausible_shares(strength, decays, spindles, cells, bootstraps=BOOTSTRAPS, seed=3)
     generator = torch.Generator().manual_seed(3)
     own = _resampling(n_samples, BOOTSTRAPS, generator)
     others = own if n_reference == n_samples else _resampling(n_reference, BOOTSTRAPS, generator)
@@ -142,7 +151,8 @@ def test_as_written_out_by_hand(n_samples, n_reference, misfit, coverage):
 
     for best in (0.4, 0.95):
         expected = by_hand.allowed(SHARES, best, coverage)
-        allowed = found.allowed(torch.tensor(SHARES, dtype=torch.float64), best, coverage)
+        shares = torch.tensor(SHARES, dtype=torch.float64)
+        allowed = found.allowed(shares, losses_at(found, shares), best, coverage)
         np.testing.assert_allclose(allowed, expected, rtol=1e-6)
 
 
@@ -156,9 +166,10 @@ def test_without_any_noise_only_the_true_share_is_plausible():
     strength, decays, spindles = some_curves(10, 10, noise=0.0)
     decays = decays.mean(dim=1, keepdim=True).expand_as(decays)
     strength = strength.mean(dim=0).expand_as(strength)
-    test = PlausibleShares(strength, decays, spindles, Cells.of((2, 2), (1, 1)), bootstraps=BOOTSTRAPS, seed=0)
+    test = plausible_shares(strength, decays, spindles, Cells.of((2, 2), (1, 1)), bootstraps=BOOTSTRAPS, seed=0)
     size = strength[0].square().sum()
-    assert test.allowed(torch.linspace(0, 1, 11, dtype=torch.float64), 0.3, 0.9).max() < 1e-12 * size
+    shares = torch.linspace(0, 1, 11, dtype=torch.float64)
+    assert test.allowed(shares, losses_at(test, shares), 0.3, 0.9).max() < 1e-12 * size
 
 
 def test_without_noise_the_samples_still_are_a_choice():
@@ -169,9 +180,9 @@ def test_without_noise_the_samples_still_are_a_choice():
     decays, spindles = (decays * sizes)[[1, 1]], spindles[[1, 1]]
     strength = decays[1] + 0.05 * spindles[1]
     shares = torch.linspace(0, 1, 2001, dtype=torch.float64)
-    test = PlausibleShares(strength, decays, spindles, Cells.of((1, 1), (1, 1)), bootstraps=400, seed=0)
-    losses = test._fits.fits_at_share(shares[:, None, None])[0].flatten(start_dim=1).amin(dim=1)
-    plausible = shares[losses <= losses.min() + test.allowed(shares, shares[losses.argmin()].item(), 0.9)]
+    test = plausible_shares(strength, decays, spindles, Cells.of((1, 1), (1, 1)), bootstraps=400, seed=0)
+    losses = losses_at(test, shares)
+    plausible = shares[losses <= losses.min() + test.allowed(shares, losses, shares[losses.argmin()].item(), 0.9)]
 
     of_spindle = 0.05 * spindles[1].sum()
     totals = decays[1].sum(dim=1)
