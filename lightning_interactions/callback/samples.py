@@ -6,6 +6,7 @@ import hashlib
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from copy import copy
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -236,7 +237,7 @@ def _take_first(loaders: Sequence[Any], count: int, accept: Accept | None) -> tu
     taken: list[Any] = []
     refused = 0
     for loader in loaders:
-        for batch in loader:
+        for batch in _afresh(loader):
             if count == 0:
                 return taken, refused
             wanted = accept(batch) if accept is not None else [True] * len(leaves(batch)[0])
@@ -246,6 +247,14 @@ def _take_first(loaders: Sequence[Any], count: int, accept: Accept | None) -> tu
             if rows:
                 taken.append(take_rows(batch, rows))
     return taken, refused
+
+
+def _afresh(loader: Any) -> Any:
+    """A loader to iterate over beside the training: one with persistent workers has a single iterator, half read."""
+    if isinstance(loader, DataLoader):
+        loader = copy(loader)
+        loader._iterator = None  # noqa: SLF001
+    return loader
 
 
 def _is_indexable(loader: Any) -> bool:

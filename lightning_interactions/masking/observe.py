@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
+from torch.nn.parameter import is_lazy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,8 +28,8 @@ def observing(model: nn.Module) -> Iterator[None]:
     What ``torch.compile`` has made of the network, or of parts of it, is passed over: compiled code does not see the
     hooks by which layers are masked, and would be compiled anew for each number of masked inputs.
 
-    Per-module train/eval flags, grad mode, autocast, the switches for TF32 and bfloat16 products and the random states
-    of torch, CUDA, NumPy and Python are as they were when the block ends, also when it raises.
+    Buffers, per-module train/eval flags, grad mode, autocast, the switches for TF32 and bfloat16 products and the random
+    states of torch, CUDA, NumPy and Python are as they were when the block ends, also when it raises.
 
     Args:
         model: the network that the block runs.
@@ -45,6 +46,7 @@ def observing(model: nn.Module) -> Iterator[None]:
     with (
         random_state_kept(),
         evaluation_mode(model),
+        _buffers_kept(model),
         _full_float32(),
         _uncompiled(),
         torch.no_grad(),
@@ -85,6 +87,25 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
+def _buffers_kept(model: nn.Module) -> Iterator[None]:
+    """Restore the buffers when the block ends: observers of quantization, counters and caches change when evaluated."""
+    kept = [
+        (module._buffers, name, buffer, buffer.clone())  # noqa: SLF001  # a buffer may be replaced by another tensor
+        for module in model.modules()
+        for name, buffer in module.named_buffers(recurse=False)
+        if not is_lazy(buffer)
+    ]
+    try:
+        yield
+    finally:
+        with torch.no_grad():
+            for buffers, name, buffer, before in kept:
+                buffers[name] = buffer
+                if not torch.equal(buffer, before):
+                    buffer.copy_(before)
+
+
+@contextmanager
 def _uncompiled() -> Iterator[None]:
     """Run the modules themselves; nothing is compiled where the compiler was never imported, which takes seconds."""
     if "torch._dynamo" not in sys.modules:
@@ -104,7 +125,7 @@ def _full_float32() -> Iterator[None]:
     with _deprecation_unheard():
         old = [switch for switch in _old_switches() if switch.is_readable()]
         new = _new_switches()
-        kept = [(switch, switch.read()) for switch in (*old, *new)]
+        kept = [(switch, switch.own()) for switch in (*old, *new)]
     try:
         with _deprecation_unheard():
             for switch in old:
@@ -133,6 +154,13 @@ class _Switch(NamedTuple):
     read: Callable[[], Any]
     write: Callable[[Any], None]
     full: Any
+    above: Callable[[], Any] | None = None
+    """Reads the switch whose value this one has while it is at ``"none"``."""
+
+    def own(self) -> Any:
+        """What to write back: written as read, an inherited value would no longer follow the switch above."""
+        value = self.read()
+        return "none" if self.above is not None and value == self.above() else value
 
     def is_readable(self) -> bool:
         try:
@@ -157,7 +185,10 @@ def _new_switches() -> list[_Switch]:
     mkldnn: Any = torch.backends.mkldnn
     if not hasattr(cuda.matmul, "fp32_precision"):
         return []
+    name = "fp32_precision"
+    families = {cudnn: (cuda.matmul, cudnn.conv, cudnn.rnn), mkldnn: (mkldnn.matmul, mkldnn.conv, mkldnn.rnn)}
     return [
-        _Switch(partial(getattr, part, "fp32_precision"), partial(setattr, part, "fp32_precision"), "ieee")
-        for part in (cuda.matmul, cudnn.conv, cudnn.rnn, mkldnn.matmul, mkldnn.conv, mkldnn.rnn)
+        _Switch(partial(getattr, part, name), partial(setattr, part, name), "ieee", partial(getattr, above, name))
+        for above, parts in families.items()
+        for part in parts
     ]

@@ -370,6 +370,14 @@ def test_no_worker_is_started_for_an_indexable_data_set():
     assert len(loader.dataset.read) == 12
 
 
+def test_the_iterator_of_persistent_workers_goes_on_where_it_was():
+    loader = DataLoader(Stream(), 8, num_workers=1, persistent_workers=True)
+    training = iter(loader)
+    first = next(training)
+    assert numbers_in(take(loader, 12)[0]) == list(range(12))
+    assert numbers_in([first, *training]) == list(range(N))
+
+
 # -- distributed -------------------------------------------------------------------------------------------------------
 
 

@@ -94,6 +94,33 @@ def test_batch_norm_learns_nothing(fault):
     assert all(torch.equal(tensor, before[key]) for key, tensor in model.state_dict().items())
 
 
+class Counting(nn.Module):
+    """Changes one buffer in place and replaces another at every call."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("calls", torch.zeros(()))
+        self.register_buffer("last", torch.tensor([float("nan")]))
+
+    def forward(self, x):
+        self.calls += 1
+        self.last = x.mean(dim=0)
+        return x
+
+
+@fault
+def test_buffers_are_as_they_were_and_the_same_tensors(fault):
+    model = Counting()
+    before = dict(model.named_buffers())
+    with observed(model, fault):
+        model(torch.rand(8, 3))
+        assert model.calls == 1
+
+    assert all(buffer is before[name] for name, buffer in model.named_buffers())
+    assert model.calls == 0
+    assert model.last.isnan().all()
+
+
 BACKENDS = (
     [
         torch.backends.cuda.matmul,
@@ -161,6 +188,16 @@ def test_float32_products_are_full_inside_and_as_before_outside(setting, fault):
     with observed(network(), fault):
         assert {backend.fp32_precision for backend in BACKENDS} <= {"ieee", "none"}
     assert precision() == before
+
+
+@pytest.mark.usefixtures("precision_restored")
+@fault
+def test_switches_that_follow_another_one_still_do_so_afterwards(fault):
+    torch.backends.fp32_precision = "tf32"
+    with observed(network(), fault):
+        pass
+    torch.backends.fp32_precision = "ieee"
+    assert {backend.fp32_precision for backend in BACKENDS} == {"ieee"}
 
 
 @fault
