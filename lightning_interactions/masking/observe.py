@@ -28,8 +28,8 @@ def observing(model: nn.Module) -> Iterator[None]:
     What ``torch.compile`` has made of the network, or of parts of it, is passed over: compiled code does not see the
     hooks by which layers are masked, and would be compiled anew for each number of masked inputs.
 
-    Buffers, per-module train/eval flags, grad mode, autocast, the switches for TF32 and bfloat16 products and the random
-    states of torch, CUDA, NumPy and Python are as they were when the block ends, also when it raises.
+    Buffers, per-module train/eval flags, grad mode, autocast, the switches for TF32 and bfloat16 products and the
+    random states of torch, CUDA, NumPy and Python are as they were when the block ends, also when it raises.
 
     Args:
         model: the network that the block runs.
