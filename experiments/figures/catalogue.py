@@ -6,9 +6,9 @@ import json
 import math
 from dataclasses import dataclass
 from functools import partial
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from experiments.figures import disentangled_over_training, generalisation, theorem, two_stages, under_noise
 from lightning_interactions.files import write_whole
 
 if TYPE_CHECKING:
@@ -37,28 +37,16 @@ class FigureRecipe:
     needs: str = ""
 
 
-def _late(module: str, function: str) -> Callable[..., Any]:
-    """A function of a module that is imported only when it is called."""
-
-    def call(*arguments: Any, **options: Any) -> Any:
-        return getattr(import_module(f"experiments.figures.{module}"), function)(*arguments, **options)
-
-    return call
-
-
-_OVER_TRAINING = FigureRecipe(
-    _late("disentangled_over_training", "numbers"), _late("disentangled_over_training", "draw")
-)
-_UNDER_NOISE = _late("under_noise", "disentangled"), _late("under_noise", "draw_disentangled")
+_OVER_TRAINING = FigureRecipe(disentangled_over_training.numbers, disentangled_over_training.draw)
 
 FIGURES: dict[int, FigureRecipe] = {
-    2: FigureRecipe(_late("two_stages", "numbers"), _late("two_stages", "draw")),
-    3: FigureRecipe(_late("under_noise", "emerged"), _late("under_noise", "draw_emerged"), needs="inject"),
-    4: FigureRecipe(_UNDER_NOISE[0], partial(_UNDER_NOISE[1], only_ends=True), needs="inject"),
+    2: FigureRecipe(two_stages.numbers, two_stages.draw),
+    3: FigureRecipe(under_noise.emerged, under_noise.draw_emerged, needs="inject"),
+    4: FigureRecipe(under_noise.disentangled, partial(under_noise.draw_disentangled, only_ends=True), needs="inject"),
     5: _OVER_TRAINING,
-    6: FigureRecipe(_late("generalisation", "numbers"), _late("generalisation", "draw"), needs="similarity"),
-    7: FigureRecipe(_late("theorem", "numbers"), _late("theorem", "draw")),
-    8: FigureRecipe(*_UNDER_NOISE, needs="inject"),
+    6: FigureRecipe(generalisation.numbers, generalisation.draw, needs="similarity"),
+    7: FigureRecipe(theorem.numbers, theorem.draw),
+    8: FigureRecipe(under_noise.disentangled, under_noise.draw_disentangled, needs="inject"),
     9: _OVER_TRAINING,
 }
 """The paper's figures by number. 4 is 8 with fewer σ, 9 is 5 of other runs."""
