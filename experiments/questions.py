@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from matplotlib.figure import Figure
 
-from experiments.figures.catalogue import without_nan
 from experiments.figures.draw import distribution, page, same_scale
 from experiments.figures.run_folder import RunFolder
 from experiments.record import surroundings
@@ -25,7 +24,7 @@ from experiments.restore import restore
 from experiments.results import load_results
 from lightning_interactions import FeatureMapPatches, InputPatches, disentangle, explain
 from lightning_interactions.distribution.strength import mean_order, order_strength, sample_order_strength
-from lightning_interactions.files import write_whole
+from lightning_interactions.files import with_nan, write_json, write_whole
 from lightning_interactions.masking.layers import find_layer
 
 if TYPE_CHECKING:
@@ -74,8 +73,7 @@ def ask(run: Path, path: Path) -> None:
     networks = [restore(folder, epoch) for epoch in epochs] if missing else []
     for question in missing:
         found["answers"][question] = _answer(question, folder, networks)
-        with write_whole(path) as file:
-            file.write(json.dumps(without_nan(found), indent=1, allow_nan=False).encode())
+        write_json(path, found)
 
 
 def _answer(question: str, folder: RunFolder, networks: list[Restored]) -> list[dict[str, Any]]:
@@ -210,7 +208,7 @@ def write_page(path: Path, page_path: Path, results: Path | None = None) -> Path
         page_path: the page; the figures lie in ``questions/`` beside it.
         results: folder of the runs' results, for the question of early signs; that of ``path`` when ``None``.
     """
-    found = json.loads(path.read_text())
+    found = with_nan(json.loads(path.read_text()))
     lines = [_page_head(found)]
     for question, text in QUESTIONS.items():
         if question not in found["answers"]:
@@ -244,7 +242,7 @@ def early_signs(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
     for result in results:
         history, over = result["history"], result["figures"]["5"]
         onset = history[-1]["onset_epoch"]
-        if onset is None:
+        if not math.isfinite(onset):
             continue
         epochs = [row["epoch"] for row in history]
         after = [
@@ -314,13 +312,13 @@ def _table(answers: list[dict[str, Any]]) -> list[str]:
             f"{_number(point['spindle_share'])} ({' … '.join(map(_number, point['spindle_share_interval']))})"
             for point in (points[0], points[-1])
         )
-        gap = max((point["solver_gap"] for point in points if point["solver_gap"] is not None), default=math.nan)
+        gap = max((point["solver_gap"] for point in points if math.isfinite(point["solver_gap"])), default=math.nan)
         lines.append(f"| {answer['setting']} | {orders} | {shares} | {_number(points[-1]['l1'])} | {gap:.1e} |")
     return lines
 
 
-def _number(value: float | None) -> str:
-    return "–" if value is None or not math.isfinite(value) else f"{value:.2f}"
+def _number(value: float) -> str:
+    return f"{value:.2f}" if math.isfinite(value) else "–"
 
 
 def _draw(answers: list[dict[str, Any]]) -> Figure:
@@ -328,10 +326,9 @@ def _draw(answers: list[dict[str, Any]]) -> Figure:
     figure, axes = page(len(answers[0]["points"]), len(answers), width=2.2, height=1.7)
     for column, answer in enumerate(answers):
         for row, point in enumerate(answer["points"]):
-            sides = [[math.nan if value is None else value for value in point[key]] for key in ("positive", "negative")]
             title = f"epoch {point['epoch']}, mean order {_number(point['mean_order'])}"
             full = f"{answer['setting']}\n{title}" if row == 0 else title
-            distribution(axes[row][column], sides[0], sides[1], full)
+            distribution(axes[row][column], point["positive"], point["negative"], full)
     for row_of_axes in axes[1:]:
         same_scale(row_of_axes)
     for ax in axes[-1]:

@@ -20,7 +20,7 @@ from rich.table import Table
 
 from experiments.results import RESULTS, result_name
 from experiments.scorecard import write_scorecard
-from lightning_interactions.files import write_whole
+from lightning_interactions.files import write_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -241,8 +241,7 @@ def _mark_if_finished(job: Job) -> None:
     path = job.folder / "run.json"
     record = json.loads(path.read_text()) if path.exists() else {}
     if record.get("finished"):
-        with write_whole(job.markers["train"]) as file:
-            file.write(json.dumps({"seconds": record["seconds"]}).encode())
+        write_json(job.markers["train"], {"seconds": record["seconds"]})
 
 
 def _start_clean(job: Job) -> None:

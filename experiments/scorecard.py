@@ -155,7 +155,7 @@ def _runs_table(groups: dict[tuple[str, str], list[dict[str, Any]]]) -> str:
         first = results[0]
         last = [result["history"][-1] for result in results]
         accuracy = [result["metrics"].get("val/accuracy", math.nan) for result in results if result["metrics"]]
-        onset = [_or_nan(row["onset_epoch"]) for row in last]
+        onset = [row["onset_epoch"] for row in last]
         minutes = ", ".join(
             spread([result["minutes"].get(part, math.nan) for result in results])
             for part in ("training", "measuring in it", "injecting")
@@ -252,7 +252,3 @@ def _pictures(groups: dict[tuple[str, str], list[dict[str, Any]]], folder: str) 
 
 def _seeds(results: Sequence[dict[str, Any]]) -> str:
     return ", ".join(str(result["seed"]) for result in results)
-
-
-def _or_nan(value: float | None) -> float:
-    return math.nan if value is None else value

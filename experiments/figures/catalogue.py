@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from experiments.figures import disentangled_over_training, generalisation, theorem, two_stages, under_noise
-from lightning_interactions.files import write_whole
+from lightning_interactions.files import with_nan, write_json, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
     from experiments.figures.run_folder import RunFolder
 
-__all__ = ["FIGURES", "FigureRecipe", "make_figure", "without_nan"]
+__all__ = ["FIGURES", "FigureRecipe", "make_figure"]
 
 
 @dataclass(frozen=True)
@@ -71,26 +70,10 @@ def make_figure(number: int, run: RunFolder, folder: Path | None = None) -> tupl
         msg = f"`number` must be one of {sorted(FIGURES)}, got {number!r}."
         raise ValueError(msg)
     folder = run.path / "figures" if folder is None else folder
-    found = without_nan(FIGURES[number].numbers(run))
     numbers_file, picture = folder / f"figure_{number}.json", folder / f"figure_{number}.png"
-    with write_whole(numbers_file) as file:
-        file.write(json.dumps(found, indent=1, allow_nan=False).encode())
+    write_json(numbers_file, FIGURES[number].numbers(run))
     # Drawn from what was written, so that the picture can be drawn again from the file.
-    figure = FIGURES[number].draw(json.loads(numbers_file.read_text()))
+    figure = FIGURES[number].draw(with_nan(json.loads(numbers_file.read_text())))
     with write_whole(picture) as file:
         figure.savefig(file, dpi=110, format="png")
     return numbers_file, picture
-
-
-def without_nan(value: Any) -> Any:
-    """Plain data with ``None`` for every number that is not finite, as strict JSON wants it.
-
-    Example:
-        >>> without_nan({"share": [0.5, math.nan]})
-        {'share': [0.5, None]}
-    """
-    if isinstance(value, dict):
-        return {key: without_nan(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [without_nan(entry) for entry in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from matplotlib.figure import Figure
@@ -105,6 +106,6 @@ def _curves(figure: Any, found: dict[str, Any], points: list[int]) -> None:
         early_epochs_wide(ax, epochs)
         for epoch in points:
             ax.axvline(epoch, color="black", linewidth=0.8, linestyle=":")
-        if found["onset_epoch"] is not None and found["onset_epoch"] == found["onset_epoch"]:  # NaN
+        if math.isfinite(found["onset_epoch"]):
             ax.axvspan(found["onset_epoch"], epochs[-1], color="#E69F00", alpha=0.15, linewidth=0)
     upper.set_title(f"reference: epoch {found['reference_epoch']}; shaded: overfitting phase", fontsize=8)

@@ -86,4 +86,4 @@ def test_a_sign_that_is_never_seen_is_not_a_number():
 
 
 def test_a_run_without_overfitting_has_no_signs():
-    assert early_signs([result([2.0, 1.0, 0.9, 0.8], [3.0] * 4, [0.9] * 4, onset=None)]) == []
+    assert early_signs([result([2.0, 1.0, 0.9, 0.8], [3.0] * 4, [0.9] * 4, onset=math.nan)]) == []
