@@ -8,7 +8,8 @@ from pathlib import Path
 from experiments.figures.catalogue import FIGURES, make_figure
 from experiments.figures.run_folder import RunFolder
 from experiments.inject import FGSM_SIGMAS, WEIGHT_SIGMAS, inject
-from experiments.questions import ask, write_page
+from experiments.questions.ask import ask
+from experiments.questions.page import write_page
 from experiments.reproduce import reproduce
 from experiments.results import RESULTS, collect
 from experiments.scorecard import write_scorecard
