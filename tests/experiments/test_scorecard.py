@@ -263,6 +263,31 @@ def test_a_remark_about_a_run_is_repeated(results):
     assert "- LeNet / MNIST, small, seeds 0: as if" in scorecard_text([content | {"remark": "as if"}])
 
 
+@pytest.mark.parametrize(
+    ("data", "network", "said"),
+    [
+        (
+            {"n_classes": 7, "image_size": 40, "n_train": None},
+            {},
+            "7 classes at 40 × 40 pixels, all their training images at hand",
+        ),
+        ({"n_classes": 7, "image_size": 40, "n_train": 90}, {}, "7 classes at 40 × 40 pixels, 90 training images"),
+        ({}, {"pretrained": True, "checkpoint": "data/models/minilm-l6"}, "the pretrained `minilm-l6` in the place of"),
+        (
+            {},
+            {"pretrained": False, "config": {"num_hidden_layers": 3, "hidden_size": 48}},
+            "random weights, 3 layers of 48 units",
+        ),
+    ],
+)
+def test_a_stand_in_is_named_with_its_sizes(results, data, network, said):
+    content = json.loads((results / "lenet_mnist_small_seed0.json").read_text())
+    assert "Stand-ins" not in scorecard_text([content])
+    config = content["config"] | {"data": {"init_args": data}, "model": {"network": {"init_args": network}}}
+
+    assert f"- LeNet / MNIST, small: {said}" in scorecard_text([content | {"config": config}])
+
+
 def test_without_results_the_page_says_so(tmp_path):
     (tmp_path / "empty").mkdir()
     text = write_scorecard(tmp_path / "empty", tmp_path / "page.md").read_text()
