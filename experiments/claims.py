@@ -144,7 +144,7 @@ def _two_stages(numbers: dict[str, Any]) -> Judgement:
 
 
 def _emerged_in_overfitting(numbers: dict[str, Any]) -> Judgement:
-    if not numbers["emerged"] or not math.isfinite(_number(numbers["onset_epoch"])):
+    if not numbers["emerged"] or not math.isfinite(numbers["onset_epoch"]):
         return Judgement({}, "not tested", "no overfitting phase was reached")
     last = numbers["emerged"][-1]
     values = {
@@ -155,8 +155,8 @@ def _emerged_in_overfitting(numbers: dict[str, Any]) -> Judgement:
     # Shown beside, but not judged by: the same question asked in two other ways.
     for name, other in last.get("others", {}).items():
         values[f"{name}: peak"] = other["peak_order"]
-        values[f"{name}: R² spindle"] = _number(other["spindle"]["r_squared"])
-        values[f"{name}: R² decay"] = _number(other["decay"]["r_squared"])
+        values[f"{name}: R² spindle"] = other["spindle"]["r_squared"]
+        values[f"{name}: R² decay"] = other["decay"]["r_squared"]
     parts = [
         is_middle(last["peak_order"], numbers["n_variables"]),
         last["spindle"]["r_squared"] >= GOOD_FIT,
@@ -170,9 +170,9 @@ def _emerged_under_noise(numbers: dict[str, Any]) -> Judgement:
     full, fitting = [], []
     for kind, found in numbers["kinds"].items():
         steps = found["steps"]
-        worst = min(_number(step["spindle"]["r_squared"]) for step in steps)
+        worst = min(step["spindle"]["r_squared"] for step in steps)
         peak = median(step["peak_order"] for step in steps)
-        spearman = _number(found["spearman_total"])
+        spearman = found["spearman_total"]
         values |= {
             f"{kind}: lowest R² spindle": worst,
             f"{kind}: Spearman(σ, total)": spearman,
@@ -189,7 +189,7 @@ def _disentangled_under_noise(numbers: dict[str, Any]) -> Judgement:
     grows, stays = [], []
     for kind, found in numbers["kinds"].items():
         move = max(abs(step["decay_total"] / numbers["clean_total"] - 1) for step in found["steps"])
-        spearman = _number(found["spearman_spindle"])  # not defined where the spindle is the same at every σ
+        spearman = found["spearman_spindle"]  # not defined where the spindle is the same at every σ
         values |= {
             f"{kind}: Spearman(σ, spindle)": spearman,
             f"{kind}: largest change of the decay": move,
@@ -202,7 +202,7 @@ def _disentangled_under_noise(numbers: dict[str, Any]) -> Judgement:
 def _share_over_training(numbers: dict[str, Any]) -> Judgement:
     epochs, share, order = numbers["epochs"], numbers["spindle_share"], numbers["mean_order"]
     end = numbers["reference_epoch"]
-    onset = _number(numbers["onset_epoch"])
+    onset = numbers["onset_epoch"]
     if not math.isfinite(onset):
         return Judgement({}, "not tested", "no overfitting phase was reached")
     at = dict(zip(epochs, zip(share, order, strict=True), strict=True))
@@ -228,11 +228,11 @@ def _share_over_training(numbers: dict[str, Any]) -> Judgement:
 def _similarity(numbers: dict[str, Any]) -> Judgement:
     # The last epoch measured: the overfitted network, where the claim has most to say.
     point = numbers["points"][-1]
-    spearman = _number(point["spearman"])
+    spearman = point["spearman"]
     values = {
         "Spearman(order, Jaccard)": spearman,
-        "Jaccard at order 1": _number(point["similarity"][0]),
-        "Jaccard at the highest order with salient effects": _number(point["similarity"][point["last_order"] - 1]),
+        "Jaccard at order 1": point["similarity"][0],
+        "Jaccard at the highest order with salient effects": point["similarity"][point["last_order"] - 1],
     }
     return Judgement(values, _graded([spearman <= FALLS], partly=spearman <= FALLS_PARTLY))
 
@@ -252,7 +252,7 @@ def _residual(numbers: dict[str, Any]) -> Judgement:
     residuals = [
         value
         for epoch, value in zip(numbers["epochs"], numbers["relative_l1"], strict=True)
-        if epoch != numbers["reference_epoch"] and math.isfinite(_number(value))
+        if epoch != numbers["reference_epoch"] and math.isfinite(value)
     ]
     if not residuals:
         return Judgement({}, "not tested", "nothing was measured beside the reference")
@@ -263,10 +263,6 @@ def _residual(numbers: dict[str, Any]) -> Judgement:
 def _matching(numbers: dict[str, Any]) -> Judgement:
     worst = max(numbers["matching_ratio"])
     return Judgement({"largest error relative to ζ": worst}, _graded([worst <= 1 + ROUNDING]))
-
-
-def _number(value: float | None) -> float:
-    return math.nan if value is None else value
 
 
 CLAIMS = (

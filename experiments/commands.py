@@ -8,9 +8,10 @@ from pathlib import Path
 from experiments.figures.catalogue import FIGURES, make_figure
 from experiments.figures.run_folder import RunFolder
 from experiments.inject import FGSM_SIGMAS, WEIGHT_SIGMAS, inject
-from experiments.questions import ask, write_page
+from experiments.questions.ask import ask
+from experiments.questions.page import write_page
 from experiments.reproduce import reproduce
-from experiments.results import collect
+from experiments.results import RESULTS, collect
 from experiments.scorecard import write_scorecard
 
 __all__ = ["COMMANDS", "run_command"]
@@ -41,14 +42,15 @@ def _parser() -> argparse.ArgumentParser:
 
     injection = commands.add_parser("inject", help="weight noise and FGSM: the measurements of Figs. 3, 4 and 8")
     _add_run(injection)
-    injection.add_argument("--weight-sigmas", type=float, nargs="+", help="relative to each parameter tensor's RMS")
-    injection.add_argument("--fgsm-sigmas", type=float, nargs="+", help="in pixel values of 0 … 1")
+    unit = "relative to each parameter tensor's RMS"
+    injection.add_argument("--weight-sigmas", type=float, nargs="+", default=WEIGHT_SIGMAS, help=unit)
+    injection.add_argument("--fgsm-sigmas", type=float, nargs="+", default=FGSM_SIGMAS, help="in pixel values of 0 … 1")
     injection.add_argument("--epoch", type=int, help="whose network (default: the end of the normal phase)")
     injection.set_defaults(run_it=_inject)
 
     collection = commands.add_parser("collect", help="put a finished run's results into experiments/results/")
     _add_run(collection)
-    collection.add_argument("--results", type=Path, default=Path("experiments/results"))
+    collection.add_argument("--results", type=Path, default=RESULTS)
     collection.set_defaults(run_it=_collect)
 
     everything = commands.add_parser("reproduce", help="do everything that is missing, in order")
@@ -59,13 +61,13 @@ def _parser() -> argparse.ArgumentParser:
     everything.set_defaults(run_it=_reproduce)
 
     scorecard = commands.add_parser("scorecard", help="write REPRODUCTION.md from experiments/results/")
-    scorecard.add_argument("--results", type=Path, default=Path("experiments/results"))
+    scorecard.add_argument("--results", type=Path, default=RESULTS)
     scorecard.add_argument("--out", type=Path, default=Path("REPRODUCTION.md"))
     scorecard.set_defaults(run_it=_scorecard)
 
     questions = commands.add_parser("questions", help="the reviewers' questions on one run: docs/questions.md")
     questions.add_argument("--run", type=Path, help="folder of the run; without it only the page is written again")
-    questions.add_argument("--results", type=Path, default=Path("experiments/results/questions.json"))
+    questions.add_argument("--results", type=Path, default=RESULTS / "questions.json")
     questions.add_argument("--out", type=Path, default=Path("docs/questions.md"))
     questions.set_defaults(run_it=_questions)
     return parser
@@ -76,35 +78,29 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
 
 
 def _figure(options: argparse.Namespace) -> None:
-
     numbers, picture = make_figure(options.number, RunFolder(options.run), options.out)
     print(f"Numbers: {numbers}\nPicture: {picture}")
 
 
 def _inject(options: argparse.Namespace) -> None:
-
     run = RunFolder(options.run)
-    index = inject(run, options.weight_sigmas or WEIGHT_SIGMAS, options.fgsm_sigmas or FGSM_SIGMAS, options.epoch)
+    index = inject(run, options.weight_sigmas, options.fgsm_sigmas, options.epoch)
     print(f"{len(index['steps'])} disturbed networks of epoch {index['epoch']} in {run.injected()}")
 
 
 def _collect(options: argparse.Namespace) -> None:
-
     print(f"Result: {collect(RunFolder(options.run), options.results)}")
 
 
 def _reproduce(options: argparse.Namespace) -> int:
-
     return reproduce(options.size, options.runs, only=options.only, list_only=options.list)
 
 
 def _scorecard(options: argparse.Namespace) -> None:
-
     print(f"Scorecard: {write_scorecard(options.results, options.out)}")
 
 
 def _questions(options: argparse.Namespace) -> None:
-
     if options.run is not None:
         ask(options.run, options.results)
     print(f"Page: {write_page(options.results, options.out)}")

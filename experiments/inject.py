@@ -12,7 +12,6 @@ embeddings of the samples.
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from contextlib import contextmanager
@@ -20,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from experiments.restore import restore
 from lightning_interactions.callback.samples import Samples
-from lightning_interactions.files import write_whole
+from lightning_interactions.files import write_json
 from lightning_interactions.masking.fixed import AsDrawn
 from lightning_interactions.masking.perturb import fgsm, fgsm_embeddings, weight_noise
 
@@ -79,8 +78,7 @@ def inject(
         "steps": steps,
         "seconds": time.perf_counter() - started,
     }
-    with write_whole(folder / "index.json") as file_object:
-        file_object.write(json.dumps(index, indent=1).encode())
+    write_json(folder / "index.json", index)
     return index
 
 

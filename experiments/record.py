@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from lightning.pytorch import Callback
 
 from experiments.data.classification import ClassificationData
 from experiments.similarity import SimilarityMonitor
+from lightning_interactions.files import write_json
 
 __all__ = ["RunRecord", "surroundings"]
 
@@ -87,8 +87,7 @@ class RunRecord(Callback):
         folder = trainer.log_dir  # a collective call: never inside a rank guard
         if folder is None or trainer.fast_dev_run or not trainer.is_global_zero:
             return
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        Path(folder, name).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        write_json(Path(folder, name), content)
 
 
 def _data(trainer: Any) -> dict[str, Any]:

@@ -20,12 +20,12 @@ from rich.table import Table
 
 from experiments.results import RESULTS, result_name
 from experiments.scorecard import write_scorecard
-from lightning_interactions.files import write_whole
+from lightning_interactions.files import write_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["PLAN", "Job", "PlannedRun", "estimate", "jobs", "progress_table", "reproduce"]
+__all__ = ["PLAN", "Job", "PlannedRun", "estimate", "jobs", "progress_table", "reproduce", "training_command"]
 
 Size = Literal["small", "paper"]
 
@@ -102,15 +102,30 @@ class Job:
             return ["inject", "--run", str(self.folder)]
         if step == "result":
             return ["collect", "--run", str(self.folder), "--results", str(self.results)]
-        configs = [Path("configs", f"{self.run.name}.yaml")]
-        if self.size == "small":
-            configs.append(Path("configs", "small", f"{self.run.name}.yaml"))
-        options = [option for config in configs for option in ("--config", str(config))]
-        options += [f"--seed_everything={self.seed}", f"--trainer.logger.init_args.save_dir={self.runs}"]
-        options += ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
-        if (self.folder / "checkpoints" / "last.ckpt").exists():
-            options.append("--ckpt_path=last")
-        return ["fit", *options]
+        resumed = (self.folder / "checkpoints" / "last.ckpt").exists()
+        return training_command(self.run.name, self.size, self.seed, self.runs) + ["--ckpt_path=last"] * resumed
+
+
+def training_command(name: str, size: str, seed: int, runs: Path) -> list[str]:
+    """The command line that trains a run.
+
+    Args:
+        name: of its configuration.
+        size: ``"small"`` lays the small configuration over the paper's.
+        seed: the run's.
+        runs: folder of the runs.
+
+    Example:
+        >>> training_command("lenet_mnist", "paper", 0, Path("runs"))[:3]
+        ['fit', '--config', 'configs/lenet_mnist.yaml']
+    """
+    configs = [Path("configs", f"{name}.yaml")]
+    if size == "small":
+        configs.append(Path("configs", "small", f"{name}.yaml"))
+    options = [option for config in configs for option in ("--config", str(config))]
+    options += [f"--seed_everything={seed}", f"--trainer.logger.init_args.save_dir={runs}"]
+    options += ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
+    return ["fit", *options]
 
 
 def jobs(size: Size, runs: Path, only: Sequence[str] | None = None, results: Path = RESULTS) -> list[Job]:
@@ -241,8 +256,7 @@ def _mark_if_finished(job: Job) -> None:
     path = job.folder / "run.json"
     record = json.loads(path.read_text()) if path.exists() else {}
     if record.get("finished"):
-        with write_whole(job.markers["train"]) as file:
-            file.write(json.dumps({"seconds": record["seconds"]}).encode())
+        write_json(job.markers["train"], {"seconds": record["seconds"]})
 
 
 def _start_clean(job: Job) -> None:

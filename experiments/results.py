@@ -7,9 +7,9 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments.figures.catalogue import FIGURES, make_figure, without_nan
+from experiments.figures.catalogue import FIGURES, make_figure
 from experiments.figures.table import numbers as table_numbers
-from lightning_interactions.files import write_whole
+from lightning_interactions.files import with_nan, write_json
 
 if TYPE_CHECKING:
     from experiments.figures.run_folder import RunFolder
@@ -74,8 +74,7 @@ def collect(run: RunFolder, results: Path = RESULTS) -> Path:
         "figures": figures,
     }
     path = results / f"{name}.json"
-    with write_whole(path) as file:
-        file.write(json.dumps(without_nan(content), separators=(",", ":"), allow_nan=False).encode())
+    write_json(path, content, indent=None)
     return path
 
 
@@ -90,9 +89,13 @@ def result_name(run: str, size: str, seed: int) -> str:
 
 
 def load_results(folder: Path = RESULTS) -> list[dict[str, Any]]:
-    """All results of a folder, ordered by run, size and seed."""
-    found = [json.loads(path.read_text()) for path in sorted(folder.glob("*_seed*.json"))]
+    """All results of a folder, ordered by run, size and seed; a number that there is not is NaN."""
+    found = [_with_numbers(json.loads(path.read_text())) for path in folder.glob("*_seed*.json")]
     return sorted(found, key=lambda result: (result["run"], result["size"], result["seed"]))
+
+
+def _with_numbers(result: dict[str, Any]) -> dict[str, Any]:
+    return result | {part: with_nan(result[part]) for part in ("history", "figures")}
 
 
 def _possible(run: RunFolder) -> list[int]:

@@ -63,9 +63,6 @@ Minutes are wall-clock, on a machine that did other work at the same time.
 The phase detector that dates the onset was not fixed before: its constants were chosen with these runs in view
 (`docs/validity.md`). Claims 2, 5 and 7 of LeNet/MNIST at paper size rest on its last choice; the one before found no
 onset there, and they were *not tested*.
-
-Stand-ins: CUB-200-2011 is its first 50 classes at 144 pixels; Tiny-ImageNet 50 classes with 200 images each;
-BERT-Medium starts from random weights, and MiniLM (6 layers × 384) takes the place of the pretrained one.
 """
 
 
@@ -99,7 +96,7 @@ def scorecard_text(results: Sequence[dict[str, Any]], pictures: str = "experimen
     groups: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
     for result in results:
         groups[result["run"], result["size"]].append(result)
-    parts = [_HEAD, _overview(groups), _runs_table(groups)]
+    parts = [_HEAD, _stand_ins(groups), _overview(groups), _runs_table(groups)]
     parts += [_claim_section(claim, groups) for claim in CLAIMS]
     parts += [_conditions(groups), _pictures(groups, pictures)]
     return "\n".join(part for part in parts if part) + "\n"
@@ -126,6 +123,37 @@ def _short(value: float) -> str:
 
 def _judgements(claim: Claim, results: Sequence[dict[str, Any]]) -> list[Judgement]:
     return [claim.judge(result["figures"][claim.needs]) for result in results if claim.needs in result["figures"]]
+
+
+def _stand_ins(groups: dict[tuple[str, str], list[dict[str, Any]]]) -> str:
+    """The data and the networks that are less than the paper's, as the runs' configurations say."""
+    lines = []
+    for (run, size), results in groups.items():
+        config = results[0]["config"]
+        said = _photographs(config["data"]["init_args"]) or _transformer(config["model"]["network"]["init_args"])
+        if said:
+            lines.append(f"- {_NETWORKS.get(run, run)}, {size}: {said}")
+    return (
+        "\n".join(["Stand-ins and parts of data sets, as the runs' configurations say:", "", *lines, ""])
+        if lines
+        else ""
+    )
+
+
+def _photographs(data: dict[str, Any]) -> str:
+    if data.get("n_classes") is None:
+        return ""
+    images = "all their training images at hand" if data["n_train"] is None else f"{data['n_train']} training images"
+    return f"{data['n_classes']} classes at {data['image_size']} × {data['image_size']} pixels, {images}"
+
+
+def _transformer(network: dict[str, Any]) -> str:
+    if "pretrained" not in network:
+        return ""
+    if network["pretrained"]:
+        return f"the pretrained `{Path(network['checkpoint']).name}` in the place of the pretrained BERT-Medium"
+    shape = network["config"]
+    return f"random weights, {shape['num_hidden_layers']} layers of {shape['hidden_size']} units"
 
 
 def _overview(groups: dict[tuple[str, str], list[dict[str, Any]]]) -> str:
@@ -155,7 +183,7 @@ def _runs_table(groups: dict[tuple[str, str], list[dict[str, Any]]]) -> str:
         first = results[0]
         last = [result["history"][-1] for result in results]
         accuracy = [result["metrics"].get("val/accuracy", math.nan) for result in results if result["metrics"]]
-        onset = [_or_nan(row["onset_epoch"]) for row in last]
+        onset = [row["onset_epoch"] for row in last]
         minutes = ", ".join(
             spread([result["minutes"].get(part, math.nan) for result in results])
             for part in ("training", "measuring in it", "injecting")
@@ -252,7 +280,3 @@ def _pictures(groups: dict[tuple[str, str], list[dict[str, Any]]], folder: str) 
 
 def _seeds(results: Sequence[dict[str, Any]]) -> str:
     return ", ".join(str(result["seed"]) for result in results)
-
-
-def _or_nan(value: float | None) -> float:
-    return math.nan if value is None else value

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 
+from experiments.figures.run_folder import best_epoch
 from lightning_interactions.plots import strength_over_training
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def time_points(history: History) -> list[int]:
     if math.isfinite(onset):
         end = max((epoch for epoch in epochs if epoch < onset), default=epochs[0])
     else:
-        end = min(history, key=_held_out_loss)["epoch"]
+        end = best_epoch(history)
     middle = min(epochs, key=lambda epoch: abs(epoch - end / 2))
     return sorted({epochs[0], middle, end, epochs[-1]})
 
@@ -95,8 +96,3 @@ def _table(history: History) -> Table:
             bar_row([up + down for up, down in zip(record["positive"], record["negative"], strict=True)]),
         )
     return table
-
-
-def _held_out_loss(record: dict[str, Any]) -> float:
-    loss = record["held_out_loss"]
-    return loss if math.isfinite(loss) else math.inf

@@ -1,8 +1,9 @@
-"""Write a file whole or not at all, and read an archive of arrays that may be hostile."""
+"""Write a file whole or not at all, plain data as strict JSON, and read an archive of arrays that may be hostile."""
 
 from __future__ import annotations
 
 import io
+import json
 import math
 import os
 import zipfile
@@ -16,7 +17,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["unpack_arrays", "write_whole"]
+__all__ = ["unpack_arrays", "with_nan", "without_nan", "write_json", "write_whole"]
 
 _ALWAYS_ALLOWED = 2**28
 """Bytes that any archive may unpack to: interactions of 60 samples with n = 16 fill a third of it."""
@@ -75,6 +76,55 @@ def _is_running(process: int) -> bool:
     except PermissionError:  # another user's
         return True
     return True
+
+
+def write_json(path: str | os.PathLike[str], content: Any, *, indent: int | None = 1) -> None:
+    """Write plain data as strict JSON, whole or not at all; what is not finite becomes ``null``.
+
+    Args:
+        path: where to; missing folders are created.
+        content: dictionaries, lists, texts and numbers.
+        indent: spaces before each level; ``None`` writes one line without spaces.
+
+    Example:
+        >>> import tempfile
+        >>> path = Path(tempfile.mkdtemp()) / "shares.json"
+        >>> write_json(path, {"share": [0.5, math.nan]}, indent=None)
+        >>> path.read_text()
+        '{"share":[0.5,null]}'
+    """
+    separators = (",", ":") if indent is None else None
+    text = json.dumps(without_nan(content), indent=indent, separators=separators, allow_nan=False)
+    with write_whole(path) as file:
+        file.write(text.encode())
+
+
+def without_nan(value: Any) -> Any:
+    """Plain data with ``None`` for every number that is not finite, as strict JSON wants it.
+
+    Example:
+        >>> without_nan({"share": [0.5, math.nan]})
+        {'share': [0.5, None]}
+    """
+    if isinstance(value, dict):
+        return {key: without_nan(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [without_nan(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def with_nan(value: Any) -> Any:
+    """The inverse of :func:`without_nan`: NaN for every ``None``, where only numbers can be missing.
+
+    Example:
+        >>> with_nan({"share": [0.5, None]})
+        {'share': [0.5, nan]}
+    """
+    if isinstance(value, dict):
+        return {key: with_nan(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [with_nan(entry) for entry in value]
+    return math.nan if value is None else value
 
 
 def unpack_arrays(content: bytes) -> dict[str, np.ndarray[Any, Any]]:

@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lightning_interactions.files import write_whole
+from lightning_interactions.files import without_nan, write_whole
 
 if TYPE_CHECKING:
     import os
@@ -79,7 +79,7 @@ class History:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a JSON file, whole or not at all; what is not finite becomes ``null``."""
-        content = {"schema": _SCHEMA, "records": [_without_nan(record) for record in self]}
+        content = {"schema": _SCHEMA, "records": [without_nan(record) for record in self]}
         with write_whole(path) as file:
             file.write(json.dumps(content, indent=1, allow_nan=False).encode())
 
@@ -132,14 +132,6 @@ def _is_whole(value: Any) -> bool:
 def _shortened(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} …"
-
-
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_nan(entry) for key, entry in value.items()}
-    if isinstance(value, list):
-        return [_without_nan(entry) for entry in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _with_nan(record: dict[str, Any]) -> dict[str, Any]:

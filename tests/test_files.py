@@ -1,6 +1,8 @@
 """A file appears whole or not at all."""
 
 import io
+import json
+import math
 import os
 import subprocess
 import sys
@@ -8,7 +10,7 @@ import sys
 import numpy as np
 import pytest
 
-from lightning_interactions.files import unpack_arrays, write_whole
+from lightning_interactions.files import unpack_arrays, with_nan, without_nan, write_json, write_whole
 
 
 def test_the_file_appears_when_the_block_ends(tmp_path):
@@ -75,6 +77,33 @@ def test_the_unfinished_file_is_hidden_and_beside_the_finished_one(tmp_path):
 
     assert len(names) == 1
     assert names[0].startswith(".file.")
+
+
+def test_plain_data_come_back_from_json(tmp_path):
+    content = {"name": "größer", "orders": [1, 2], "losses": (0.5, 1.5), "nothing": None, "nested": {"yes": True}}
+    for indent in (1, None):
+        write_json(tmp_path / "new" / "file.json", content, indent=indent)
+        assert json.loads((tmp_path / "new" / "file.json").read_text()) == content | {"losses": [0.5, 1.5]}
+
+
+def test_what_is_not_finite_becomes_null_at_any_depth(tmp_path):
+    content = {"a": [math.nan, 1.0], "b": {"c": (math.inf, -math.inf)}, "d": math.nan}
+    write_json(tmp_path / "file.json", content)
+
+    found = json.loads((tmp_path / "file.json").read_text(), parse_constant=pytest.fail)
+    assert found == without_nan(content) == {"a": [None, 1.0], "b": {"c": [None, None]}, "d": None}
+    assert math.isnan(content["d"])
+    assert without_nan(with_nan(found)) == found
+    assert math.isnan(with_nan(found)["b"]["c"][0])
+
+
+def test_what_is_no_plain_data_leaves_the_old_file(tmp_path):
+    path = tmp_path / "file.json"
+    write_json(path, 1)
+    with pytest.raises(TypeError):
+        write_json(path, {"path": path})
+
+    assert [file.read_text() for file in tmp_path.iterdir()] == ["1"]
 
 
 @pytest.fixture

@@ -64,8 +64,8 @@ class Cifar10(ClassificationData):
         return self._read_batches(batches)
 
     def prepare(self, raw: Any) -> Tensor:
-        """An image as numbers 0 … 1."""
-        return raw.permute(2, 0, 1) / 255.0
+        """An image as numbers 0 … 1, channels first."""
+        return super().prepare(raw.permute(2, 0, 1))
 
     def _read_batches(self, folder: Path) -> tuple[Split, Split]:
         listed = [*CIFAR10.train_list, *CIFAR10.test_list, [CIFAR10.meta["filename"], CIFAR10.meta["md5"]]]

@@ -22,7 +22,8 @@ _HELD_OUT_BATCH = 500
 class ClassificationData(LightningDataModule):
     """A training and a test set, read from the files that their owners publish.
 
-    To add a data set, subclass this and write :meth:`read` and :meth:`prepare`.
+    To add a data set, subclass this and write :meth:`read`; where the inputs are no images of bytes, :meth:`prepare` as
+    well, and :meth:`collate` where they are no arrays of one shape.
 
     Args:
         root: folder under which the data lie.
@@ -69,9 +70,13 @@ class ClassificationData(LightningDataModule):
             ValueError: if a file is not what it should be.
         """
 
-    @abstractmethod
+    def subsets(self, train: Split, test: Split) -> tuple[Tensor, Tensor]:
+        """Which rows of the two sets are used, and in which order."""
+        return draw_subset(len(train), self.n_train, self.seed), draw_subset(len(test), self.n_test, self.seed)
+
     def prepare(self, raw: Any) -> Any:
-        """What the network takes, from one raw input."""
+        """What the network takes, from one raw input: of an image's bytes numbers 0 … 1."""
+        return raw / 255.0
 
     def collate(self, rows: list[tuple[Any, Tensor]]) -> Any:
         """A batch from rows of :attr:`train` or :attr:`test`."""
@@ -83,12 +88,11 @@ class ClassificationData(LightningDataModule):
             return
         train, test = self.read()
         n_classes = int(train.targets.max()) + 1
-        rows = draw_subset(len(train), self.n_train, self.seed)
-        noisy, changed = reset_labels(train.targets[rows], self.label_noise, n_classes, self.seed)
+        train_rows, test_rows = self.subsets(train, test)
+        noisy, changed = reset_labels(train.targets[train_rows], self.label_noise, n_classes, self.seed)
         self.reset_indices = changed.tolist()
-        self.train = Examples(train, rows, noisy, self.prepare)
-        rows = draw_subset(len(test), self.n_test, self.seed)
-        self.test = Examples(test, rows, test.targets[rows], self.prepare)
+        self.train = Examples(train, train_rows, noisy, self.prepare)
+        self.test = Examples(test, test_rows, test.targets[test_rows], self.prepare)
 
     def train_dataloader(self) -> DataLoader:
         """The training samples, shuffled."""

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
-
-from experiments.data.classification import ClassificationData
-from experiments.data.dataset import Split
 from experiments.data.files import missing, wrong
-from experiments.data.images import ImageFiles
+from experiments.data.photographs import Photographs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from experiments.data.dataset import Split
 
 __all__ = ["Cub200"]
 
@@ -24,34 +21,13 @@ _HINT = (
 )
 
 
-class Cub200(ClassificationData):
+class Cub200(Photographs):
     """CUB-200-2011 from ``<root>/CUB_200_2011``, cropped to the birds' boxes and resized (Appendix I.1).
 
     The owners' split into training and test images is kept. Classes without a folder of images are left out, so a part
-    of the data set will do; the others are numbered from 0 in their own order. Images are ``(3, image_size,
-    image_size)`` with values 0 … 1.
-
-    Args:
-        root: folder under which the data lie.
-        image_size: height and width in pixels.
-        n_classes: only the first so many classes that are there; all when ``None``.
-        in_memory: decode the images once; otherwise at every use.
-        **options: as for :class:`ClassificationData`.
+    of the data set will do; the others are numbered from 0 in their own order. With ``n_classes`` only the first so
+    many of them are read. The other arguments are those of :class:`~experiments.data.photographs.Photographs`.
     """
-
-    def __init__(
-        self,
-        root: str = "data",
-        *,
-        image_size: int = 224,
-        n_classes: int | None = None,
-        in_memory: bool = True,
-        **options: Any,
-    ) -> None:
-        super().__init__(root, **options)
-        self.image_size = image_size
-        self.n_classes = n_classes
-        self.in_memory = in_memory
 
     def read(self) -> tuple[Split, Split]:
         """See :meth:`ClassificationData.read`."""
@@ -68,22 +44,14 @@ class Cub200(ClassificationData):
         number = {label: position for position, label in enumerate(present[: self.n_classes])}
         chosen = [key for key in paths if labels[key] in number]
         train, test = (
-            Split(
-                ImageFiles(
-                    [folder / "images" / paths[key] for key in keys],
-                    self.image_size,
-                    boxes=[boxes[key] for key in keys],
-                    in_memory=self.in_memory,
-                ),
-                torch.tensor([number[labels[key]] for key in keys]),
+            self.split(
+                [folder / "images" / paths[key] for key in keys],
+                [number[labels[key]] for key in keys],
+                [boxes[key] for key in keys],
             )
             for keys in ([key for key in chosen if is_train[key] == wanted] for wanted in (1, 0))
         )
         return train, test
-
-    def prepare(self, raw: Any) -> Tensor:
-        """An image as numbers 0 … 1."""
-        return raw / 255.0
 
 
 def _table(path: Path, read: Callable[[str], Any], like: dict[int, Any] | None = None) -> dict[int, Any]:

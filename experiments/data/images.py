@@ -15,7 +15,7 @@ from experiments.data.files import wrong
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["ImageFiles"]
+__all__ = ["Box", "ImageFiles"]
 
 Box = tuple[float, float, float, float]
 """Left, top, right and bottom in pixels."""

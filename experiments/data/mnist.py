@@ -15,8 +15,6 @@ from experiments.data.files import missing, wrong
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from torch import Tensor
-
 __all__ = ["Mnist"]
 
 _HINT = (
@@ -75,10 +73,6 @@ class Mnist(ClassificationData):
             Split(resize(part.data.unsqueeze(1), [self.image_size] * 2, antialias=True), part.targets) for part in parts
         )
         return train, test
-
-    def prepare(self, raw: Any) -> Tensor:
-        """An image as numbers 0 … 1."""
-        return raw / 255.0
 
 
 def _check_idx(path: Path, n_axes: int) -> None:

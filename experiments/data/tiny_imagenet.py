@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
-
-from experiments.data.classification import ClassificationData
-from experiments.data.dataset import Split
 from experiments.data.files import missing, wrong
-from experiments.data.images import ImageFiles
+from experiments.data.photographs import Photographs
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from experiments.data.dataset import Split
 
 __all__ = ["TinyImageNet", "equal_intervals"]
 
@@ -23,33 +20,20 @@ _HINT = (
 )
 
 
-class TinyImageNet(ClassificationData):
+class TinyImageNet(Photographs):
     """Tiny-ImageNet from ``<root>/tiny-imagenet-200``, some classes at equal intervals, resized (Appendix I.1).
 
-    The owners' validation images are the test images; those that they call test images have no public labels. Images
-    are ``(3, image_size, image_size)`` with values 0 … 1.
+    The owners' validation images are the test images; those that they call test images have no public labels. The
+    originals have 64 × 64 pixels.
 
     Args:
         root: folder under which the data lie.
-        image_size: height and width in pixels; the originals have 64.
         n_classes: so many classes at equal intervals; see :func:`equal_intervals`. All when ``None``.
-        in_memory: decode the images once; otherwise at every use.
-        **options: as for :class:`ClassificationData`.
+        **options: as for :class:`~experiments.data.photographs.Photographs`.
     """
 
-    def __init__(
-        self,
-        root: str = "data",
-        *,
-        image_size: int = 224,
-        n_classes: int | None = 50,
-        in_memory: bool = True,
-        **options: Any,
-    ) -> None:
-        super().__init__(root, **options)
-        self.image_size = image_size
-        self.n_classes = n_classes
-        self.in_memory = in_memory
+    def __init__(self, root: str = "data", *, n_classes: int | None = 50, **options: Any) -> None:
+        super().__init__(root, n_classes=n_classes, **options)
 
     def read(self) -> tuple[Split, Split]:
         """See :meth:`ClassificationData.read`."""
@@ -70,15 +54,10 @@ class TinyImageNet(ClassificationData):
                 test.append((folder / "val" / "images" / entries[0], number[entries[1]]))
         if not test:
             raise wrong(annotations, "images of the classes of wnids.txt", "none")
-        return self._split(train), self._split(test)
+        return self._labelled(train), self._labelled(test)
 
-    def prepare(self, raw: Any) -> Tensor:
-        """An image as numbers 0 … 1."""
-        return raw / 255.0
-
-    def _split(self, labelled: list[tuple[Path, int]]) -> Split:
-        files = ImageFiles([path for path, _ in labelled], self.image_size, in_memory=self.in_memory)
-        return Split(files, torch.tensor([label for _, label in labelled]))
+    def _labelled(self, images: list[tuple[Path, int]]) -> Split:
+        return self.split([path for path, _ in images], [label for _, label in images])
 
 
 def equal_intervals(names: list[str], count: int) -> list[str]:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass
 from functools import partial
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from lightning_interactions.files import write_whole
+from experiments.figures import disentangled_over_training, generalisation, theorem, two_stages, under_noise
+from lightning_interactions.files import with_nan, write_json, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 
     from experiments.figures.run_folder import RunFolder
 
-__all__ = ["FIGURES", "FigureRecipe", "make_figure", "without_nan"]
+__all__ = ["FIGURES", "FigureRecipe", "make_figure"]
 
 
 @dataclass(frozen=True)
@@ -37,28 +36,16 @@ class FigureRecipe:
     needs: str = ""
 
 
-def _late(module: str, function: str) -> Callable[..., Any]:
-    """A function of a module that is imported only when it is called."""
-
-    def call(*arguments: Any, **options: Any) -> Any:
-        return getattr(import_module(f"experiments.figures.{module}"), function)(*arguments, **options)
-
-    return call
-
-
-_OVER_TRAINING = FigureRecipe(
-    _late("disentangled_over_training", "numbers"), _late("disentangled_over_training", "draw")
-)
-_UNDER_NOISE = _late("under_noise", "disentangled"), _late("under_noise", "draw_disentangled")
+_OVER_TRAINING = FigureRecipe(disentangled_over_training.numbers, disentangled_over_training.draw)
 
 FIGURES: dict[int, FigureRecipe] = {
-    2: FigureRecipe(_late("two_stages", "numbers"), _late("two_stages", "draw")),
-    3: FigureRecipe(_late("under_noise", "emerged"), _late("under_noise", "draw_emerged"), needs="inject"),
-    4: FigureRecipe(_UNDER_NOISE[0], partial(_UNDER_NOISE[1], only_ends=True), needs="inject"),
+    2: FigureRecipe(two_stages.numbers, two_stages.draw),
+    3: FigureRecipe(under_noise.emerged, under_noise.draw_emerged, needs="inject"),
+    4: FigureRecipe(under_noise.disentangled, partial(under_noise.draw_disentangled, only_ends=True), needs="inject"),
     5: _OVER_TRAINING,
-    6: FigureRecipe(_late("generalisation", "numbers"), _late("generalisation", "draw"), needs="similarity"),
-    7: FigureRecipe(_late("theorem", "numbers"), _late("theorem", "draw")),
-    8: FigureRecipe(*_UNDER_NOISE, needs="inject"),
+    6: FigureRecipe(generalisation.numbers, generalisation.draw, needs="similarity"),
+    7: FigureRecipe(theorem.numbers, theorem.draw),
+    8: FigureRecipe(under_noise.disentangled, under_noise.draw_disentangled, needs="inject"),
     9: _OVER_TRAINING,
 }
 """The paper's figures by number. 4 is 8 with fewer σ, 9 is 5 of other runs."""
@@ -83,26 +70,10 @@ def make_figure(number: int, run: RunFolder, folder: Path | None = None) -> tupl
         msg = f"`number` must be one of {sorted(FIGURES)}, got {number!r}."
         raise ValueError(msg)
     folder = run.path / "figures" if folder is None else folder
-    found = without_nan(FIGURES[number].numbers(run))
     numbers_file, picture = folder / f"figure_{number}.json", folder / f"figure_{number}.png"
-    with write_whole(numbers_file) as file:
-        file.write(json.dumps(found, indent=1, allow_nan=False).encode())
+    write_json(numbers_file, FIGURES[number].numbers(run))
     # Drawn from what was written, so that the picture can be drawn again from the file.
-    figure = FIGURES[number].draw(json.loads(numbers_file.read_text()))
+    figure = FIGURES[number].draw(with_nan(json.loads(numbers_file.read_text())))
     with write_whole(picture) as file:
         figure.savefig(file, dpi=110, format="png")
     return numbers_file, picture
-
-
-def without_nan(value: Any) -> Any:
-    """Plain data with ``None`` for every number that is not finite, as strict JSON wants it.
-
-    Example:
-        >>> without_nan({"share": [0.5, math.nan]})
-        {'share': [0.5, None]}
-    """
-    if isinstance(value, dict):
-        return {key: without_nan(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [without_nan(entry) for entry in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -6,17 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 from matplotlib.figure import Figure
 
-from experiments.figures.draw import distribution, early_epochs_wide, same_scale
+from experiments.figures.draw import distribution, early_epochs_wide, residual, same_scale
 from lightning_interactions import disentangle
 from lightning_interactions.distribution.strength import sample_order_strength
+from lightning_interactions.plots.style import GAP, POSITIVE, shade_overfitting
 
 if TYPE_CHECKING:
     from experiments.figures.run_folder import RunFolder
 
 __all__ = ["draw", "numbers"]
-
-_SHARE = "#0072B2"
-_GAP = "#555555"
 
 
 def numbers(run: RunFolder) -> dict[str, Any]:
@@ -75,13 +73,8 @@ def draw(found: dict[str, Any]) -> Figure:
             curve,
             f"spindle, α = {found['alpha'][place]:.2f}\nshare {share:.2f} in {low:.2f} … {high:.2f}",
         )
-        orders = range(1, len(curve) + 1)
-        for side, color, label in ((0, "#0072B2", "of A⁺"), (1, "#E69F00", "of A⁻")):
-            axes[3][column].plot(orders, rest[side], marker=".", color=color, label=label)
-        axes[3][column].axhline(0, color="black", linewidth=0.8)
-        axes[3][column].set_title(f"residual, relative L1 {found['relative_l1'][place]:.2f}", fontsize=8)
+        residual(axes[3][column], rest[0], rest[1], found["relative_l1"][place])
         axes[3][column].set_xlabel("order", fontsize=7)
-        axes[3][column].tick_params(labelsize=7)
         same_scale([axes[row][column] for row in range(3)])
         axes[3][column].set_ylim(axes[0][column].get_ylim())
     axes[3][0].legend(fontsize=7, frameon=False)
@@ -93,11 +86,11 @@ def draw(found: dict[str, Any]) -> Figure:
 def _curves(figure: Any, found: dict[str, Any], points: list[int]) -> None:
     upper, lower = figure.subplots(2, 1, sharex=True)
     epochs = found["epochs"]
-    upper.fill_between(epochs, found["spindle_share_low"], found["spindle_share_high"], color=_SHARE, alpha=0.2)
-    upper.plot(epochs, found["spindle_share"], marker=".", color=_SHARE)
+    upper.fill_between(epochs, found["spindle_share_low"], found["spindle_share_high"], color=POSITIVE, alpha=0.2)
+    upper.plot(epochs, found["spindle_share"], marker=".", color=POSITIVE)
     upper.set_ylabel("spindle share with its interval", fontsize=8)
     upper.set_ylim(-0.03, 1.03)
-    lower.plot(epochs, found["loss_gap"], marker=".", color=_GAP)
+    lower.plot(epochs, found["loss_gap"], marker=".", color=GAP)
     lower.set_ylabel("loss gap (nats)", fontsize=8)
     lower.set_xlabel("epoch", fontsize=8)
     for ax in (upper, lower):
@@ -105,6 +98,5 @@ def _curves(figure: Any, found: dict[str, Any], points: list[int]) -> None:
         early_epochs_wide(ax, epochs)
         for epoch in points:
             ax.axvline(epoch, color="black", linewidth=0.8, linestyle=":")
-        if found["onset_epoch"] is not None and found["onset_epoch"] == found["onset_epoch"]:  # NaN
-            ax.axvspan(found["onset_epoch"], epochs[-1], color="#E69F00", alpha=0.15, linewidth=0)
+        shade_overfitting(ax, [{"epoch": epochs[-1], "onset_epoch": found["onset_epoch"]}])
     upper.set_title(f"reference: epoch {found['reference_epoch']}; shaded: overfitting phase", fontsize=8)

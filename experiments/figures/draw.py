@@ -9,13 +9,14 @@ import torch
 from matplotlib.figure import Figure
 
 from lightning_interactions.plots import strength_by_order
+from lightning_interactions.plots.style import NEGATIVE, POSITIVE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from matplotlib.axes import Axes
 
-__all__ = ["SPINDLE_LINE", "distribution", "early_epochs_wide", "page", "same_scale"]
+__all__ = ["SPINDLE_LINE", "distribution", "early_epochs_wide", "page", "residual", "same_scale"]
 
 SPINDLE_LINE = "#000000"
 """Colour of a fitted curve over measured bars."""
@@ -61,6 +62,23 @@ def distribution(
         orders = range(1, len(positive) + 1)
         for side in (list(curve[0]), [-value for value in curve[1]]):
             ax.plot(orders, side, color=SPINDLE_LINE, linewidth=1.2, marker=".", markersize=3)
+
+
+def residual(ax: Axes, positive: Sequence[float], negative: Sequence[float], relative_l1: float) -> None:
+    """What Eq. 9 leaves of the strength of each order, with its sign.
+
+    Args:
+        ax: where to draw.
+        positive: the residual of :math:`A^{(m),+}`.
+        negative: of :math:`A^{(m),-}`.
+        relative_l1: its sum relative to the strength, for the title.
+    """
+    orders = range(1, len(positive) + 1)
+    ax.plot(orders, positive, marker=".", color=POSITIVE, label="of A⁺")
+    ax.plot(orders, negative, marker=".", color=NEGATIVE, label="of A⁻")
+    ax.axhline(0, color="black", linewidth=0.8)
+    ax.set_title(f"residual, relative L1 {relative_l1:.2f}", fontsize=8)
+    ax.tick_params(labelsize=7)
 
 
 def early_epochs_wide(ax: Axes, epochs: Sequence[int]) -> None:

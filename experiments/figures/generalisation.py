@@ -11,12 +11,14 @@ from matplotlib.figure import Figure
 from experiments.figures.fits import spearman
 from lightning_interactions import Interactions
 from lightning_interactions.distribution.similarity import similarity
+from lightning_interactions.plots.style import POSITIVE
 
 if TYPE_CHECKING:
     from experiments.figures.run_folder import RunFolder
 
 __all__ = ["draw", "numbers"]
 
+_EACH_CLASS = "#555555"
 _ARRAYS = ("values", "and_", "or_", "l1", "gap", "noise_bound")
 
 
@@ -67,15 +69,15 @@ def draw(found: dict[str, Any]) -> Figure:
     figure = Figure(figsize=(3.2 * len(points) + 0.4, 2.8), layout="constrained")
     orders = range(1, found["n_variables"] + 1)
     for ax, point in zip(figure.subplots(1, len(points), squeeze=False, sharey=True)[0], points, strict=True):
-        ax.bar(orders, [math.nan if value is None else value for value in point["similarity"]], color="#0072B2")
+        ax.bar(orders, point["similarity"], color=POSITIVE)
         for values in point["per_class"]:
-            ax.plot(orders, [math.nan if value is None else value for value in values], color="#555555", linewidth=0.5)
+            ax.plot(orders, values, color=_EACH_CLASS, linewidth=0.5)
         ax.set_xlabel("order")
         ax.tick_params(labelsize=7)
         each = point["samples_per_class"]
         ax.set_title(
             f"epoch {point['epoch']}: {len(point['classes'])} classes, {each} + {each} samples each\n"
-            f"Spearman {math.nan if point['spearman'] is None else point['spearman']:.2f}",
+            f"Spearman {point['spearman']:.2f}",
             fontsize=8,
         )
         ax.set_ylabel("Jaccard similarity", fontsize=8)

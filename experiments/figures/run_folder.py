@@ -15,8 +15,9 @@ from lightning_interactions.history import History
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Iterable
 
-__all__ = ["RunFolder"]
+__all__ = ["RunFolder", "best_epoch"]
 
 
 class RunFolder:
@@ -72,7 +73,7 @@ class RunFolder:
         if math.isfinite(noted) and int(noted) in self.history:
             return int(noted)
         before = [record for record in records if not record["epoch"] >= self.onset_epoch] or records[:1]
-        return int(min(before, key=_held_out_loss)["epoch"])
+        return best_epoch(before)
 
     def interactions(self, epoch: int, part: str = "") -> Interactions:
         """The interactions after ``epoch`` completed epochs; for Fig. 6 ``part`` is ``"train"`` or ``"test"``."""
@@ -107,6 +108,16 @@ class RunFolder:
         return sorted({epochs[0], end, *middle, *after[-1:]})
 
 
-def _held_out_loss(record: dict[str, Any]) -> float:
-    loss = record["held_out_loss"]
-    return loss if math.isfinite(loss) else math.inf
+def best_epoch(records: Iterable[dict[str, Any]]) -> int:
+    """The epoch of the smallest held-out loss; a loss that is not finite counts as the largest.
+
+    Example:
+        >>> best_epoch([{"epoch": 0, "held_out_loss": math.nan}, {"epoch": 5, "held_out_loss": 0.5}])
+        5
+    """
+
+    def held_out_loss(record: dict[str, Any]) -> float:
+        loss = record["held_out_loss"]
+        return loss if math.isfinite(loss) else math.inf
+
+    return int(min(records, key=held_out_loss)["epoch"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from experiments.figures.draw import distribution, page, same_scale
+from experiments.figures.draw import distribution, page, residual, same_scale
 from experiments.figures.fits import peak_order, spearman, spindle_as_record
 from lightning_interactions import Interactions, disentangle, order_strength
 from lightning_interactions.distribution.emerged import emerged_under_noise
@@ -116,11 +116,8 @@ def draw_disentangled(found: dict[str, Any], only_ends: bool = False) -> Figure:
         curve = step["spindle"][shown]
         low, high = step["spindle_share_interval"]
         distribution(row[2], curve, curve, f"spindle, share {step['spindle_share']:.2f} ({low:.2f} … {high:.2f})")
-        for side, color in zip(step["residual"], ("#0072B2", "#E69F00"), strict=True):
-            row[3].plot(range(1, len(side[shown]) + 1), side[shown], marker=".", color=color)
-        row[3].axhline(0, color="black", linewidth=0.8)
-        row[3].set_title(f"residual, relative L1 {step['relative_l1']:.2f}", fontsize=8)
-        row[3].tick_params(labelsize=7)
+        up, down = (side[shown] for side in step["residual"])
+        residual(row[3], up, down, step["relative_l1"])
         same_scale(row[:3])
         row[3].set_ylim(row[0].get_ylim())
         row[0].set_ylabel("strength", fontsize=7)

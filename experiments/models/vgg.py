@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from torch import nn
 from torchvision.models.vgg import cfgs, make_layers
@@ -30,7 +30,6 @@ class VGG(nn.Module):
     convolutions, N(0, 0.01²) for the last layer.
 
     Args:
-        layers: letter of the layout in torchvision: A, B and D are VGG-11, 13 and 16.
         num_classes: number of classes.
         width: factor on the 64 … 512 channels, and on the 4,096 units of torchvision's head.
         narrowest: fewest channels of a layer.
@@ -40,11 +39,12 @@ class VGG(nn.Module):
         ValueError: if ``head`` is unknown.
     """
 
-    def __init__(
-        self, layers: str, num_classes: int = 10, width: float = 1.0, narrowest: int = 16, head: Head = "linear"
-    ) -> None:
+    layers: ClassVar[str]
+    """Letter of the layout in torchvision, which a subclass names."""
+
+    def __init__(self, num_classes: int = 10, width: float = 1.0, narrowest: int = 16, head: Head = "linear") -> None:
         super().__init__()
-        layout = [item if isinstance(item, str) else max(narrowest, round(item * width)) for item in cfgs[layers]]
+        layout = [item if isinstance(item, str) else max(narrowest, round(item * width)) for item in cfgs[self.layers]]
         self.features = make_layers(layout)
         channels = next(item for item in reversed(layout) if not isinstance(item, str))
         self.head: nn.Module
@@ -65,13 +65,7 @@ class VGG(nn.Module):
 
 
 class VGG11(VGG):
-    """VGG-11. Its second ReLU is ``features.4``.
-
-    Args:
-        num_classes: number of classes.
-        width: factor on the channels.
-        narrowest: fewest channels of a layer.
-        head: ``"linear"`` or ``"torchvision"``; see :class:`VGG`.
+    """VGG-11. Its second ReLU is ``features.4``. The arguments are those of :class:`VGG`.
 
     Example:
         >>> import torch
@@ -79,36 +73,19 @@ class VGG11(VGG):
         torch.Size([2, 10])
     """
 
-    def __init__(self, num_classes: int = 10, width: float = 1.0, narrowest: int = 16, head: Head = "linear") -> None:
-        super().__init__("A", num_classes, width, narrowest, head)
+    layers = "A"
 
 
 class VGG13(VGG):
-    """VGG-13. Its second ReLU is ``features.3``.
+    """VGG-13. Its second ReLU is ``features.3``. The arguments are those of :class:`VGG`."""
 
-    Args:
-        num_classes: number of classes.
-        width: factor on the channels.
-        narrowest: fewest channels of a layer.
-        head: ``"linear"`` or ``"torchvision"``; see :class:`VGG`.
-    """
-
-    def __init__(self, num_classes: int = 10, width: float = 1.0, narrowest: int = 16, head: Head = "linear") -> None:
-        super().__init__("B", num_classes, width, narrowest, head)
+    layers = "B"
 
 
 class VGG16(VGG):
-    """VGG-16. Its second ReLU is ``features.3``.
+    """VGG-16. Its second ReLU is ``features.3``. The arguments are those of :class:`VGG`."""
 
-    Args:
-        num_classes: number of classes.
-        width: factor on the channels.
-        narrowest: fewest channels of a layer.
-        head: ``"linear"`` or ``"torchvision"``; see :class:`VGG`.
-    """
-
-    def __init__(self, num_classes: int = 10, width: float = 1.0, narrowest: int = 16, head: Head = "linear") -> None:
-        super().__init__("D", num_classes, width, narrowest, head)
+    layers = "D"
 
 
 def _torchvision_head(channels: int, hidden: int, num_classes: int) -> nn.Sequential:

@@ -285,7 +285,8 @@ def _synthetic_run(home, make_record):
             game(3 * sigma).save(injected / f"{kind}_{sigma}.npz")
             steps.append({"kind": kind, "sigma": sigma, "file": f"{kind}_{sigma}.npz"})
     logger = {"class_path": "TensorBoardLogger", "init_args": {"name": "lenet_mnist", "save_dir": "/somewhere/runs"}}
-    config = {"seed_everything": 0, "size": "small", "n": 4, "trainer": {"logger": logger}}
+    kinds = {"data": {"init_args": {}}, "model": {"network": {"init_args": {}}}}
+    config = {"seed_everything": 0, "size": "small", "n": 4, "trainer": {"logger": logger}} | kinds
     files = {
         "config.yaml": config,
         "data.json": {"similarity": {part: [0, 0, 0, 1, 1, 1] for part in ("train", "test")}},

@@ -37,11 +37,12 @@ def distances(images, others):
 
 
 def rows_of(dataset):
-    return dataset.tensors[0], dataset.tensors[1]
+    rows = [dataset[row] for row in range(len(dataset))]
+    return tuple(map(torch.stack, zip(*rows, strict=True)))
 
 
 def test_images_have_the_form_that_cifar_networks_take(data):
-    for dataset, count in ((data._train, 500), (data._held_out, 1297)):
+    for dataset, count in ((data.train, 500), (data.test, 1297)):
         images, labels = rows_of(dataset)
 
         assert images.shape == (count, 3, 32, 32)
@@ -55,7 +56,7 @@ def test_images_have_the_form_that_cifar_networks_take(data):
 
 
 def test_an_image_is_its_original_enlarged(data):
-    images = torch.cat([rows_of(data._train)[0], rows_of(data._held_out)[0]])
+    images = torch.cat([rows_of(data.train)[0], rows_of(data.test)[0]])
 
     assert distances(images[::50], enlarged_originals()).amin(dim=1).max() < 1e-5
 
@@ -63,21 +64,21 @@ def test_an_image_is_its_original_enlarged(data):
 def test_every_image_is_in_exactly_one_part(data):
     """By content: some of the 1,797 images are equal, so count them."""
     whole = prepared(n_train=1797, label_noise=0.0)
-    train, held_out = (Counter(contents(rows_of(part)[0][:, 0])) for part in (data._train, data._held_out))
-    everything = Counter(contents(rows_of(whole._train)[0][:, 0]))
+    train, held_out = (Counter(contents(rows_of(part)[0][:, 0])) for part in (data.train, data.test))
+    everything = Counter(contents(rows_of(whole.train)[0][:, 0]))
 
     assert sum(everything.values()) == 1797
     assert train + held_out == everything
-    assert len(rows_of(whole._held_out)[0]) == 0
+    assert len(whole.test) == 0
 
 
 def test_held_out_labels_are_true_and_training_labels_are_up_to_those_recorded(data):
     targets, originals = load_digits().target, enlarged_originals()
-    for part, stride in ((data._train, 1), (data._held_out, 5)):
+    for part, stride in ((data.train, 1), (data.test, 5)):
         images, labels = (tensor[::stride] for tensor in rows_of(part))
         nearest = distances(images, originals).argmin(dim=1).tolist()
         wrong = {row for row in range(len(labels)) if labels[row] != targets[nearest[row]]}
-        if part is data._held_out:
+        if part is data.test:
             assert wrong == set()
         else:
             assert wrong <= set(data.reset_indices)
@@ -89,8 +90,8 @@ def test_five_per_cent_of_the_labels_are_reset_and_recorded(data):
     assert data.reset_indices == sorted(set(data.reset_indices))
     clean = prepared(label_noise=0.0)
     assert clean.reset_indices == []
-    assert torch.equal(rows_of(clean._train)[0], rows_of(data._train)[0])
-    changed = (rows_of(clean._train)[1] != rows_of(data._train)[1]).nonzero().flatten().tolist()
+    assert torch.equal(rows_of(clean.train)[0], rows_of(data.train)[0])
+    changed = (rows_of(clean.train)[1] != rows_of(data.train)[1]).nonzero().flatten().tolist()
     assert set(changed) <= set(data.reset_indices)
 
 
@@ -98,22 +99,22 @@ def test_the_same_seed_gives_the_same_data_whatever_the_global_state(data):
     torch.manual_seed(12345)
     again = prepared()
 
-    for one, other in ((data._train, again._train), (data._held_out, again._held_out)):
-        assert all(torch.equal(a, b) for a, b in zip(one.tensors, other.tensors, strict=True))
+    for one, other in ((data.train, again.train), (data.test, again.test)):
+        assert all(torch.equal(a, b) for a, b in zip(rows_of(one), rows_of(other), strict=True))
     assert again.reset_indices == data.reset_indices
 
 
 def test_setup_may_be_called_for_every_stage(data):
-    before = [tensor.clone() for tensor in data._train.tensors]
+    before = rows_of(data.train)
     data.setup("validate")
 
-    assert all(torch.equal(a, b) for a, b in zip(before, data._train.tensors, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(before, rows_of(data.train), strict=True))
 
 
 def test_another_seed_gives_another_split_and_other_noise(data):
     other = prepared(seed=1)
 
-    assert not torch.equal(rows_of(other._train)[0], rows_of(data._train)[0])
+    assert not torch.equal(rows_of(other.train)[0], rows_of(data.train)[0])
     assert other.reset_indices != data.reset_indices
 
 
@@ -130,17 +131,17 @@ def test_loaders_give_every_image_once_and_shuffle_only_training(data):
     held_out = torch.cat([images for images, _ in data.val_dataloader()])
 
     assert [len(batch) for batch in train] == [50] * 10
-    assert not torch.equal(torch.cat(train), rows_of(data._train)[0])
-    assert Counter(contents(torch.cat(train)[:, 0])) == Counter(contents(rows_of(data._train)[0][:, 0]))
-    assert torch.equal(held_out, rows_of(data._held_out)[0])
+    assert not torch.equal(torch.cat(train), rows_of(data.train)[0])
+    assert Counter(contents(torch.cat(train)[:, 0])) == Counter(contents(rows_of(data.train)[0][:, 0]))
+    assert torch.equal(held_out, rows_of(data.test)[0])
 
 
 def test_size_and_batch_may_be_chosen():
     small = prepared(n_train=30, image_size=16, batch_size=7)
 
     assert [len(images) for images, _ in small.train_dataloader()] == [7, 7, 7, 7, 2]
-    assert rows_of(small._train)[0].shape == (30, 3, 16, 16)
-    assert len(rows_of(small._held_out)[0]) == 1767
+    assert rows_of(small.train)[0].shape == (30, 3, 16, 16)
+    assert len(small.test) == 1767
 
 
 @pytest.mark.parametrize(("ratio", "count"), [(0.0, 0), (0.05, 50), (0.5, 500), (1.0, 1000)])

@@ -7,12 +7,13 @@ import pytest
 import torch
 
 from experiments.commands import run_command
-from experiments.figures.catalogue import FIGURES, make_figure, without_nan
+from experiments.figures.catalogue import FIGURES, make_figure
 from experiments.figures.fits import peak_order, r_squared, spearman
 from experiments.figures.run_folder import RunFolder
 from experiments.figures.theorem import numbers as theorem_numbers
 from lightning_interactions import Interactions, disentangle, order_strength
 from lightning_interactions.distribution.strength import sample_order_strength
+from lightning_interactions.files import with_nan
 
 PNG = b"\x89PNG"
 
@@ -213,13 +214,13 @@ def test_every_figure_is_a_picture_and_its_numbers(synthetic_run, number, tmp_pa
 
 def test_a_picture_can_be_drawn_again_from_its_numbers(synthetic_run, tmp_path):
     numbers, picture = make_figure(6, synthetic_run)
-    FIGURES[6].draw(json.loads(numbers.read_text())).savefig(tmp_path / "again.png", dpi=110)
+    FIGURES[6].draw(with_nan(json.loads(numbers.read_text()))).savefig(tmp_path / "again.png", dpi=110)
 
     assert (tmp_path / "again.png").read_bytes() == picture.read_bytes()
 
 
 def test_the_bars_are_the_numbers(synthetic_run):
-    found = without_nan(FIGURES[2].numbers(synthetic_run))
+    found = FIGURES[2].numbers(synthetic_run)
     first = FIGURES[2].draw(found).axes[0]
 
     heights = [bar.get_height() for bar in first.patches]

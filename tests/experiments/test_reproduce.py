@@ -112,6 +112,22 @@ def test_the_small_configuration_lies_over_the_papers(machine):
     assert "--ckpt_path=last" not in first
 
 
+def test_at_paper_size_the_papers_configuration_stands_alone(tmp_path):
+    (job,) = jobs("paper", tmp_path / "runs", ["minilm_sst2"])
+    command = [
+        "fit",
+        *("--config", "configs/minilm_sst2.yaml"),
+        "--seed_everything=0",
+        f"--trainer.logger.init_args.save_dir={tmp_path / 'runs'}",
+        "--trainer.enable_progress_bar=false",
+        "--trainer.enable_model_summary=false",
+    ]
+    assert job.command("train") == command
+    (job.folder / "checkpoints").mkdir(parents=True)
+    (job.folder / "checkpoints" / "last.ckpt").touch()
+    assert job.command("train") == [*command, "--ckpt_path=last"]
+
+
 def test_a_training_that_was_cut_off_is_resumed(machine, tmp_path):
     def killed(arguments):
         if arguments[0] == "fit":

@@ -43,7 +43,7 @@ def emerged(peak, spindle, decay, onset=4.0):
         (emerged(2, 0.9, 0.5), "partly"),
         (emerged(4, 0.5, 0.6), "partly"),
         (emerged(2, 0.9, 0.95), "does not"),
-        (emerged(4, 0.9, 0.5, onset=None), "not tested"),
+        (emerged(4, 0.9, 0.5, onset=math.nan), "not tested"),
         ({"n_variables": 8, "onset_epoch": 4.0, "emerged": []}, "not tested"),
     ],
 )
@@ -88,7 +88,7 @@ def test_claim_4_takes_the_largest_change_of_the_decay():
     assert found.values["fgsm: largest change of the decay"] == pytest.approx(0.9)
     assert judge(weight_noise=kind(0.1, 10.0)).verdict == "does not"
     # No spindle at any σ has no rank correlation, and does not grow.
-    assert judge(weight_noise=kind(None, 10.0)).verdict == "does not"
+    assert judge(weight_noise=kind(math.nan, 10.0)).verdict == "does not"
 
 
 def over_training(share, order, onset=6.0, end=4):
@@ -112,7 +112,7 @@ FALLS_AND_RISES = [4.0, 2.5, 2.0, 2.5, 3.0]
         (over_training([0.9, 0.5, 0.0, 0.05, 0.4], FALLS_AND_RISES), "partly"),  # rises after the onset
         (over_training([0.05, 0.0, 0.0, 0.0, 0.0], FALLS_AND_RISES), "does not"),
         (over_training([0.9, 0.5, 0.0, 0.2, 0.4], [2.0] * 5), "does not"),  # only the share, whose reference decides
-        (over_training([0.9, 0.5, 0.0, 0.2, 0.4], FALLS_AND_RISES, onset=None), "not tested"),
+        (over_training([0.9, 0.5, 0.0, 0.2, 0.4], FALLS_AND_RISES, onset=math.nan), "not tested"),
     ],
 )
 def test_claim_5(numbers, verdict):
@@ -126,7 +126,7 @@ def test_claim_5_says_how_early_the_share_rises():
 
 @pytest.mark.parametrize(("spearman", "verdict"), [(-1.0, "holds"), (-0.6, "partly"), (0.0, "does not")])
 def test_claim_6(spearman, verdict):
-    last = {"spearman": spearman, "similarity": [0.5, 0.1, None], "last_order": 2}
+    last = {"spearman": spearman, "similarity": [0.5, 0.1, math.nan], "last_order": 2}
     first = {"spearman": 1.0, "similarity": [0.1], "last_order": 1}
     assert JUDGES["6"]({"points": [first, last]}).verdict == verdict
 
@@ -205,6 +205,17 @@ def test_a_result_has_all_that_must_be_known(results):
         assert (results / f"lenet_mnist_small_seed0_figure_{figure}.png").exists()
 
 
+def test_a_number_that_there_is_not_is_read_as_nan(results):
+    content = json.loads((results / "lenet_mnist_small_seed0.json").read_text())
+    content["history"][-1]["onset_epoch"] = content["figures"]["5"]["onset_epoch"] = content["remark"] = None
+    (results / "lenet_mnist_small_seed0.json").write_text(json.dumps(content))
+    found = load_results(results)[0]
+
+    assert math.isnan(found["history"][-1]["onset_epoch"])
+    assert math.isnan(found["figures"]["5"]["onset_epoch"])
+    assert found["remark"] is None
+
+
 def test_a_result_names_no_folder_of_the_machine(results, home):
     text = (results / "lenet_mnist_small_seed0.json").read_text()
     assert "/somewhere" not in text
@@ -250,6 +261,31 @@ def test_a_remark_about_a_run_is_repeated(results):
     content = json.loads((results / "lenet_mnist_small_seed0.json").read_text())
     assert "as if" not in scorecard_text([content])
     assert "- LeNet / MNIST, small, seeds 0: as if" in scorecard_text([content | {"remark": "as if"}])
+
+
+@pytest.mark.parametrize(
+    ("data", "network", "said"),
+    [
+        (
+            {"n_classes": 7, "image_size": 40, "n_train": None},
+            {},
+            "7 classes at 40 × 40 pixels, all their training images at hand",
+        ),
+        ({"n_classes": 7, "image_size": 40, "n_train": 90}, {}, "7 classes at 40 × 40 pixels, 90 training images"),
+        ({}, {"pretrained": True, "checkpoint": "data/models/minilm-l6"}, "the pretrained `minilm-l6` in the place of"),
+        (
+            {},
+            {"pretrained": False, "config": {"num_hidden_layers": 3, "hidden_size": 48}},
+            "random weights, 3 layers of 48 units",
+        ),
+    ],
+)
+def test_a_stand_in_is_named_with_its_sizes(results, data, network, said):
+    content = json.loads((results / "lenet_mnist_small_seed0.json").read_text())
+    assert "Stand-ins" not in scorecard_text([content])
+    config = content["config"] | {"data": {"init_args": data}, "model": {"network": {"init_args": network}}}
+
+    assert f"- LeNet / MNIST, small: {said}" in scorecard_text([content | {"config": config}])
 
 
 def test_without_results_the_page_says_so(tmp_path):

@@ -1,0 +1,67 @@
+"""When a training shows that it overfits: the sign of each measure, over all stored results."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+__all__ = ["early_signs", "signs_table"]
+
+
+def early_signs(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """For every run with an overfitting phase, the first measured epoch at which each sign is seen.
+
+    The signs: the held-out loss lies 5 % above its smallest value so far, the phase detector's onset, the mean order
+    lies 0.25 above its smallest value so far, the spindle share of Fig. 5 has come back to 0.1 after the reference. A
+    sign that is never seen is NaN.
+    """
+    found = []
+    for result in results:
+        history, over = result["history"], result["figures"]["5"]
+        onset = history[-1]["onset_epoch"]
+        if not math.isfinite(onset):
+            continue
+        epochs = [row["epoch"] for row in history]
+        after = [
+            epoch
+            for epoch, share in zip(over["epochs"], over["spindle_share"], strict=True)
+            if epoch > over["reference_epoch"] and share >= 0.1  # noqa: PLR2004
+        ]
+        found.append(
+            {
+                "run": f"{result['run']} ({result['size']}, seed {result['seed']})",
+                "held-out loss rises": _first_rise(epochs, [row["held_out_loss"] for row in history], factor=1.05),
+                "loss gap (onset)": float(onset),
+                "mean order rises": _first_rise(epochs, [row["mean_order"] for row in history], add=0.25),
+                "spindle share returns": float(after[0]) if after else math.nan,
+            }
+        )
+    return found
+
+
+def signs_table(signs: list[dict[str, Any]]) -> list[str]:
+    """The lines of a Markdown table of :func:`early_signs`, and what its columns mean."""
+    names = [name for name in signs[0] if name != "run"]
+    rows = [f"| {sign['run']} | {' | '.join(_epoch(sign[name]) for name in names)} |" for sign in signs]
+    return [
+        "The first measured epoch at which each sign is seen: the held-out loss 5 % above its smallest value so far,",
+        "the phase detector's onset, the mean order 0.25 above its smallest value so far, a spindle share of 0.1 after",
+        "the reference. Epochs are measured with gaps, so a sign between two measurements counts for the later one.",
+        "",
+        f"| run | {' | '.join(names)} |",
+        "|---" * (1 + len(names)) + "|",
+        *rows,
+    ]
+
+
+def _first_rise(epochs: list[int], values: list[float], factor: float = 1.0, add: float = 0.0) -> float:
+    lowest = math.inf
+    for epoch, value in zip(epochs, values, strict=True):
+        if value > lowest * factor + add:
+            return float(epoch)
+        lowest = min(lowest, value)
+    return math.nan
+
+
+def _epoch(value: float) -> str:
+    return f"{value:.0f}" if math.isfinite(value) else "never"

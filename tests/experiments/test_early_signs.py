@@ -1,0 +1,36 @@
+"""What counts as an early sign of overfitting."""
+
+import math
+
+from experiments.early_signs import early_signs
+
+
+def result(losses, orders, shares, onset=6, reference=2):
+    epochs = [0, 2, 4, 6]
+    history = [
+        {"epoch": epoch, "held_out_loss": loss, "mean_order": order, "onset_epoch": onset}
+        for epoch, loss, order in zip(epochs, losses, orders, strict=True)
+    ]
+    over = {"epochs": epochs, "spindle_share": shares, "reference_epoch": reference}
+    return {"run": "a", "size": "small", "seed": 0, "history": history, "figures": {"5": over}}
+
+
+def test_signs_are_the_first_epochs_at_which_they_are_seen():
+    (found,) = early_signs([result([2.0, 1.0, 1.04, 1.2], [3.0, 2.0, 2.3, 3.0], [0.9, 0.0, 0.05, 0.3])])
+
+    assert found["held-out loss rises"] == 6
+    assert found["loss gap (onset)"] == 6
+    assert found["mean order rises"] == 4
+    assert found["spindle share returns"] == 6
+
+
+def test_a_sign_that_is_never_seen_is_not_a_number():
+    (found,) = early_signs([result([2.0, 1.0, 0.9, 0.8], [3.0, 2.0, 2.0, 2.0], [0.9, 0.0, 0.0, 0.0])])
+
+    assert math.isnan(found["held-out loss rises"])
+    assert math.isnan(found["mean order rises"])
+    assert math.isnan(found["spindle share returns"])
+
+
+def test_a_run_without_overfitting_has_no_signs():
+    assert early_signs([result([2.0, 1.0, 0.9, 0.8], [3.0] * 4, [0.9] * 4, onset=math.nan)]) == []
