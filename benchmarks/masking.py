@@ -23,6 +23,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,11 +41,12 @@ from machine import machine  # noqa: E402
 
 from experiments.models.vgg import VGG11  # noqa: E402
 from lightning_interactions.masking.batches import repeat_rows  # noqa: E402
+from lightning_interactions.masking.choose import Choice, choose_way  # noqa: E402
 from lightning_interactions.masking.feature_map import FeatureMapPatches  # noqa: E402
 from lightning_interactions.masking.forward import values  # noqa: E402
-from lightning_interactions.masking.network import MaskedNetwork  # noqa: E402
 from lightning_interactions.masking.observe import observing  # noqa: E402
 from lightning_interactions.masking.variables import Draw, Variables, mask_regions  # noqa: E402
+from lightning_interactions.masking.ways import Split  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,6 +67,9 @@ SENTENCE = 24
 SENTENCES, LONGEST = (23, 27, 31, 35, 42), 50
 """Tokens of the sentences of SST-2 that have ten meaningful words, deciles 1, 3, 5, 7 and 9, and of the longest among
 50 of them, to which all are padded."""
+
+without_tables = partial(choose_way, allow=(Split,))
+"""How the engine chooses where it may make no tables of local values."""
 
 
 class LeNet(nn.Module):
@@ -217,8 +222,10 @@ def run_network(name: str, device: str) -> dict[str, Any]:
         began = now(device)
         while len(rounds) < ROUNDS[0] or (len(rounds) < ROUNDS[1] and now(device) - began < SECONDS):
             engine, probe = engine_time(model, inputs, variables, device)
-            plain, _ = engine_time(model, inputs, variables, device, local=False)
-            last, _ = engine_time(model, inputs, variables, device, local=False, channels_last=case.layer is not None)
+            plain, _ = engine_time(model, inputs, variables, device, choose=without_tables)
+            last, _ = engine_time(
+                model, inputs, variables, device, choose=without_tables, channels_last=case.layer is not None
+            )
             bare = bare_time(suffix, maps, best, rows, device)
             full = bare_time(whole, images, best, rows, device)
             times = {"engine_s": engine, "plain_s": plain, "channels_last_s": last, "probe_s": probe}
@@ -296,31 +303,29 @@ def whole_network(model: nn.Module) -> Callable[[Any], Any]:
 
 
 def engine_time(
-    model: nn.Module, inputs: Any, variables: Variables, device: str, *, local: bool = True, **options: Any
+    model: nn.Module,
+    inputs: Any,
+    variables: Variables,
+    device: str,
+    *,
+    choose: Callable[..., Choice] = choose_way,
+    **options: Any,
 ) -> tuple[float, float]:
     """Seconds that the engine takes without and for its first comparison."""
     probe = 0.0
-    compare, tables = MaskedNetwork.choose_way, MaskedNetwork._try_local  # noqa: SLF001  # to be timed, to be left out
-    if not local:
-        MaskedNetwork._try_local = lambda *_: None  # type: ignore[method-assign]  # noqa: SLF001
 
-    def timed(*arguments: Any) -> Tensor:
+    def timed(*arguments: Any, **settings: Any) -> Choice:
         nonlocal probe
         started = now(device)
-        logits = compare(*arguments)
-        arguments[0]._kept = None  # noqa: SLF001  # its table of the first sample is work of the loop
+        choice = choose(*arguments, **settings)
+        choice.way.forget()  # its table of the first sample is work of the loop
         probe = now(device) - started
-        return logits
+        return choice
 
-    MaskedNetwork.choose_way = timed  # type: ignore[method-assign]
-    try:
-        draws = variables.draw(inputs)
-        started = now(device)
-        values(model, inputs, torch.zeros(len(draws)), variables, draws, **options)
-        return now(device) - started - probe, probe
-    finally:
-        MaskedNetwork.choose_way = compare  # type: ignore[method-assign]
-        MaskedNetwork._try_local = tables  # type: ignore[method-assign]  # noqa: SLF001
+    draws = variables.draw(inputs)
+    started = now(device)
+    values(model, inputs, torch.zeros(len(draws)), variables, draws, choose=timed, **options)
+    return now(device) - started - probe, probe
 
 
 def engine_at_ten(
@@ -413,8 +418,6 @@ def peak_of(case: Network, device: str, setting: tuple[int, bool, int]) -> dict[
     """Peak memory of one image, and what it was after the first chunk: further masks must not add to it."""
     size, tables, n = setting
     model, inputs, variables = set_up(case, device, 1, n)
-    if not tables:
-        MaskedNetwork._try_local = lambda *_: None  # type: ignore[method-assign]  # noqa: SLF001
     first: list[float] = []
     weights = sum(tensor.numel() * tensor.element_size() for tensor in model.parameters()) / 2**20
 
@@ -426,7 +429,14 @@ def peak_of(case: Network, device: str, setting: tuple[int, bool, int]) -> dict[
         return logits[:, 0]
 
     run = lambda: values(  # noqa: E731
-        model, inputs, torch.zeros(1), variables, variables.draw(inputs), output=output, mask_batch_size=size or "auto"
+        model,
+        inputs,
+        torch.zeros(1),
+        variables,
+        variables.draw(inputs),
+        output=output,
+        mask_batch_size=size or "auto",
+        choose=choose_way if tables else without_tables,
     )
     started = now(device)
     peak = peak_memory(run, device)
