@@ -20,9 +20,9 @@ from lightning_interactions.masking.outputs import check_targets, log_odds, logi
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["SAMPLE_ROW", "Loss", "fgsm", "fgsm_embeddings"]
+__all__ = ["SAMPLE_ROW", "SampleLoss", "fgsm", "fgsm_embeddings"]
 
-Loss = Callable[[Tensor, Tensor], Tensor]
+SampleLoss = Callable[[Tensor, Tensor], Tensor]
 """``(logits (B, K) or (B,), targets (B,)) -> (B,)`` or a sum of these."""
 
 SAMPLE_ROW = "_sample_row"
@@ -36,7 +36,7 @@ def fgsm(
     epsilon: float | Tensor,
     *,
     forward: Forward | None = None,
-    loss: Loss | None = None,
+    loss: SampleLoss | None = None,
     bounds: tuple[float | Tensor, float | Tensor] | None = None,
 ) -> Any:
     r"""Move every input by one step against the network: the fast gradient sign method (Section 2.2.2).
@@ -113,7 +113,7 @@ def fgsm_embeddings(
     epsilon: float,
     *,
     forward: Forward | None = None,
-    loss: Loss | None = None,
+    loss: SampleLoss | None = None,
     layer: str | None = None,
 ) -> Iterator[dict[str, Any]]:
     r"""Move the token embeddings of every sample by one step of :func:`fgsm` for the block.
@@ -198,7 +198,7 @@ def _loss_gradients(
     run: Callable[[], Any],
     targets: Tensor,
     points: Callable[[], Sequence[Tensor]],
-    loss: Loss | None,
+    loss: SampleLoss | None,
 ) -> list[Tensor]:
     """Gradients of the summed loss at ``points()``, which are known once the network has run."""
     with observing(model), torch.enable_grad():
@@ -227,7 +227,7 @@ def _embedding_gradient(
     inputs: Mapping[str, Any],
     targets: Tensor,
     forward: Forward | None,
-    loss: Loss | None,
+    loss: SampleLoss | None,
 ) -> tuple[Tensor, Tensor]:
     """Token ids ``(b, L)`` and the gradient of the loss in their embeddings, ``(b, L, d)``."""
     points: list[Tensor] = []
