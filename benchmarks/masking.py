@@ -39,11 +39,13 @@ sys.path.insert(0, str(ROOT))  # the experiments are not installed
 
 from machine import machine  # noqa: E402
 
+from experiments.models.lenet import LeNet  # noqa: E402
 from experiments.models.vgg import VGG11  # noqa: E402
 from lightning_interactions.masking.batches import repeat_rows  # noqa: E402
 from lightning_interactions.masking.choose import Choice, choose_way  # noqa: E402
 from lightning_interactions.masking.feature_map import FeatureMapPatches  # noqa: E402
 from lightning_interactions.masking.forward import values  # noqa: E402
+from lightning_interactions.masking.network import call_network  # noqa: E402
 from lightning_interactions.masking.observe import observing  # noqa: E402
 from lightning_interactions.masking.variables import Draw, Variables, mask_regions  # noqa: E402
 from lightning_interactions.masking.ways import Split  # noqa: E402
@@ -70,23 +72,6 @@ SENTENCES, LONGEST = (23, 27, 31, 35, 42), 50
 
 without_tables = partial(choose_way, allow=(Split,))
 """How the engine chooses where it may make no tables of local values."""
-
-
-class LeNet(nn.Module):
-    """LeNet-5 for 28-pixel images, with rectifiers."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.features = nn.Sequential(
-            nn.Conv2d(1, 6, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2)
-        )
-        self.classifier = nn.Sequential(
-            nn.Flatten(), nn.Linear(400, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU(), nn.Linear(84, 10)
-        )
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Logits ``(B, 10)``."""
-        return self.classifier(self.features(images))
 
 
 class Tokens(Variables):
@@ -137,7 +122,7 @@ def _minilm() -> nn.Module:
 
 
 NETWORKS = {
-    "LeNet": Network(LeNet, (1, 28, 28), 1, 10, 2, (16, 64, 256, 1024)),
+    "LeNet": Network(LeNet, (1, 32, 32), 1, 10, 2, (16, 64, 256, 1024)),
     "VGG-11 at 32": Network(VGG11, (3, 32, 32), 4, 8, 1, (16, 64, 256)),
     "AlexNet at 224": Network(lambda: alexnet(weights=None), (3, 224, 224), 1, 6, 1, (8, 16, 64)),
     "MiniLM, 24 tokens": Network(_minilm, (SENTENCE,), None, 7, 1, (16, 64, 256)),
@@ -210,7 +195,7 @@ def run_network(name: str, device: str) -> dict[str, Any]:
     model, inputs, variables = set_up(case, device, samples, n)
     peak = peak_memory(lambda: values(model, inputs, torch.zeros(samples), variables, variables.draw(inputs)), device)
     suffix, maps = bare_suffix(model, case, device)
-    whole = whole_network(model)
+    whole = partial(call_network, model)
     rows = samples * 2**n
     with observing(model):
         by_size = times_by_size(suffix, maps, case.batch_sizes, device)
@@ -284,7 +269,7 @@ def bare_suffix(model: nn.Module, case: Network, device: str) -> tuple[Callable[
     """What lies after the mask as a function, and one random input of it."""
     inputs = random_inputs(case, 1, device)
     if case.layer is None:
-        return whole_network(model), inputs
+        return partial(call_network, model), inputs
     network: Any = model
     after = network.features[case.layer + 1 :]
     if isinstance(model, VGG11):
@@ -295,11 +280,6 @@ def bare_suffix(model: nn.Module, case: Network, device: str) -> tuple[Callable[
         tail = lambda x: network.classifier(network.avgpool(after(x)).flatten(1))  # noqa: E731
     with torch.no_grad():
         return tail, network.features[: case.layer + 1](inputs)
-
-
-def whole_network(model: nn.Module) -> Callable[[Any], Any]:
-    """The network as a function of a batch."""
-    return lambda inputs: model(**inputs) if isinstance(inputs, dict) else model(inputs)
 
 
 def engine_time(
@@ -358,7 +338,7 @@ def embedding_share(model: nn.Module, one: Any, size: int, device: str) -> float
     network: Any = model
     rows = 32 * size
     embeddings = bare_time(lambda batch: network.bert.embeddings(batch["input_ids"]), one, size, rows, device)
-    return embeddings / bare_time(whole_network(model), one, size, rows, device)
+    return embeddings / bare_time(partial(call_network, model), one, size, rows, device)
 
 
 def padding_saves(model: nn.Module, device: str) -> float:

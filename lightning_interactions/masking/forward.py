@@ -17,7 +17,7 @@ from lightning_interactions.masking.memory import (
     check_mask_batch_size,
     in_chunks,
 )
-from lightning_interactions.masking.network import Forward, MaskedNetwork, call_network, device_of
+from lightning_interactions.masking.network import MaskedNetwork, call_network, device_of
 from lightning_interactions.masking.observe import observing
 from lightning_interactions.masking.outputs import OUTPUTS, Output, check_targets, log_odds
 from lightning_interactions.masking.padding import rows_cut
@@ -28,9 +28,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from lightning_interactions.masking.choose import Choice
+    from lightning_interactions.masking.network import Forward
     from lightning_interactions.masking.variables import Draw, Variables
 
-__all__ = ["Forward", "call_network", "device_of", "values"]
+__all__ = ["values"]
 
 _BF16_ROUNDING = torch.finfo(torch.bfloat16).eps
 
@@ -66,7 +67,7 @@ def values(
         variables: what the input variables are.
         draws: one draw a sample.
         output: scalar output ``(logits, targets) -> (B,)``.
-        forward: how to call the network; by default :func:`call_network`.
+        forward: how to call the network; by default :func:`~.network.call_network`.
         mask_batch_size: masked inputs in one forward pass, or ``"auto"``. A memory knob: the values do not depend on it
             beyond rounding. Where memory runs out it is halved, and nothing is lost.
         precision: see :data:`~.precision.Precision`.
