@@ -12,8 +12,9 @@ from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor, nn
 
 from lightning_interactions.masking.batches import batch_size, leaves, to_device
+from lightning_interactions.masking.devices import device_of
 from lightning_interactions.masking.layers import find_layer, run_with_output
-from lightning_interactions.masking.network import Forward, call_network, device_of
+from lightning_interactions.masking.network import Forward, call_network
 from lightning_interactions.masking.observe import observing
 from lightning_interactions.masking.outputs import check_targets, log_odds, logits_of
 

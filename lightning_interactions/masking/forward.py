@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from lightning_interactions.lattice import subset_masks
 from lightning_interactions.masking.batches import batch_size, to_device
 from lightning_interactions.masking.choose import choose_way
+from lightning_interactions.masking.devices import device_of
 from lightning_interactions.masking.fallback import ComparedFirst
 from lightning_interactions.masking.memory import (
     MaskBatchSize,
@@ -17,7 +18,7 @@ from lightning_interactions.masking.memory import (
     check_mask_batch_size,
     in_chunks,
 )
-from lightning_interactions.masking.network import MaskedNetwork, call_network, device_of
+from lightning_interactions.masking.network import MaskedNetwork, call_network
 from lightning_interactions.masking.observe import observing
 from lightning_interactions.masking.outputs import OUTPUTS, Output, check_targets, log_odds
 from lightning_interactions.masking.padding import rows_cut

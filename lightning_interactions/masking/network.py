@@ -14,7 +14,7 @@ from lightning_interactions.masking.precision import coarsest_rounding
 if TYPE_CHECKING:
     from lightning_interactions.masking.variables import Variables
 
-__all__ = ["Forward", "MaskedNetwork", "call_network", "device_of"]
+__all__ = ["Forward", "MaskedNetwork", "call_network"]
 
 Forward = Callable[[nn.Module, Any], Any]
 """``(model, inputs) -> logits`` or an object that holds them, for networks that take their inputs in their own way."""
@@ -69,8 +69,3 @@ def call_network(model: nn.Module, inputs: Any) -> Any:
     if isinstance(inputs, (list, tuple)):
         return model(*inputs)
     return model(inputs)
-
-
-def device_of(model: nn.Module) -> torch.device:
-    """Where the network's first parameter or buffer is; the CPU when it has none."""
-    return next((tensor.device for tensor in (*model.parameters(), *model.buffers())), torch.device("cpu"))
