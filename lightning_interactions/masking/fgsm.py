@@ -73,8 +73,9 @@ def fgsm(
     Example:
         >>> network = nn.Linear(2, 2)
         >>> images, labels = torch.zeros(4, 2), torch.tensor([0, 1, 1, 0])
-        >>> fgsm(network, images, labels, epsilon=0.1, bounds=(0.0, 1.0)).shape
-        torch.Size([4, 2])
+        >>> moved = fgsm(network, images, labels, epsilon=0.1, bounds=(-1.0, 1.0))
+        >>> bool((log_odds(network(moved), labels) < log_odds(network(images), labels)).all())
+        True
     """
     _check_epsilon(epsilon)
     low, high = _checked_bounds(bounds)
@@ -147,10 +148,12 @@ def fgsm_embeddings(
         FloatingPointError: where the gradient is NaN.
 
     Example:
-        >>> from lightning_interactions import TokenWords, explain
-        >>> words = TokenWords(tokenizer, n_variables=8)  # doctest: +SKIP
-        >>> with fgsm_embeddings(model, batch, labels, epsilon=0.01) as perturbed:  # doctest: +SKIP
-        ...     interactions = explain(model, perturbed, labels, words)
+        >>> model = nn.Sequential(nn.Embedding(9, 4), nn.Flatten(), nn.Linear(8, 2))
+        >>> batch, labels = {"input": torch.tensor([[1, 2], [3, 4], [5, 6]])}, torch.tensor([0, 1, 1])
+        >>> with fgsm_embeddings(model, batch, labels, epsilon=0.1, layer="0") as moved:
+        ...     logits = model(**moved)
+        >>> bool((log_odds(logits, labels) < log_odds(model(**batch), labels)).all())
+        True
     """
     _check_epsilon(epsilon)
     if not isinstance(inputs, Mapping):

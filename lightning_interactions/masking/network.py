@@ -63,7 +63,19 @@ class MaskedNetwork:
 
 
 def call_network(model: nn.Module, inputs: Any) -> Any:
-    """``model(**inputs)`` for a mapping, ``model(*inputs)`` for a sequence, else ``model(inputs)``."""
+    """``model(**inputs)`` for a mapping, ``model(*inputs)`` for a sequence, else ``model(inputs)``.
+
+    Args:
+        model: the network.
+        inputs: a batch: a tensor, or a mapping or sequence of tensors.
+
+    Returns:
+        what the network returns.
+
+    Example:
+        >>> call_network(nn.ReLU(), {"input": torch.tensor([-1.0, 2.0])})
+        tensor([0., 2.])
+    """
     if isinstance(inputs, Mapping):
         return model(**inputs)
     if isinstance(inputs, (list, tuple)):
