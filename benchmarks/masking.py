@@ -23,6 +23,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,13 +39,16 @@ sys.path.insert(0, str(ROOT))  # the experiments are not installed
 
 from machine import machine  # noqa: E402
 
+from experiments.models.lenet import LeNet  # noqa: E402
 from experiments.models.vgg import VGG11  # noqa: E402
 from lightning_interactions.masking.batches import repeat_rows  # noqa: E402
+from lightning_interactions.masking.choose import Choice, choose_way  # noqa: E402
 from lightning_interactions.masking.feature_map import FeatureMapPatches  # noqa: E402
 from lightning_interactions.masking.forward import values  # noqa: E402
-from lightning_interactions.masking.network import MaskedNetwork  # noqa: E402
+from lightning_interactions.masking.network import call_network  # noqa: E402
 from lightning_interactions.masking.observe import observing  # noqa: E402
 from lightning_interactions.masking.variables import Draw, Variables, mask_regions  # noqa: E402
+from lightning_interactions.masking.ways import Split  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,22 +70,8 @@ SENTENCES, LONGEST = (23, 27, 31, 35, 42), 50
 """Tokens of the sentences of SST-2 that have ten meaningful words, deciles 1, 3, 5, 7 and 9, and of the longest among
 50 of them, to which all are padded."""
 
-
-class LeNet(nn.Module):
-    """LeNet-5 for 28-pixel images, with rectifiers."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.features = nn.Sequential(
-            nn.Conv2d(1, 6, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2)
-        )
-        self.classifier = nn.Sequential(
-            nn.Flatten(), nn.Linear(400, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU(), nn.Linear(84, 10)
-        )
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Logits ``(B, 10)``."""
-        return self.classifier(self.features(images))
+without_tables = partial(choose_way, allow=(Split,))
+"""How the engine chooses where it may make no tables of local values."""
 
 
 class Tokens(Variables):
@@ -132,7 +122,7 @@ def _minilm() -> nn.Module:
 
 
 NETWORKS = {
-    "LeNet": Network(LeNet, (1, 28, 28), 1, 10, 2, (16, 64, 256, 1024)),
+    "LeNet": Network(LeNet, (1, 32, 32), 1, 10, 2, (16, 64, 256, 1024)),
     "VGG-11 at 32": Network(VGG11, (3, 32, 32), 4, 8, 1, (16, 64, 256)),
     "AlexNet at 224": Network(lambda: alexnet(weights=None), (3, 224, 224), 1, 6, 1, (8, 16, 64)),
     "MiniLM, 24 tokens": Network(_minilm, (SENTENCE,), None, 7, 1, (16, 64, 256)),
@@ -205,7 +195,7 @@ def run_network(name: str, device: str) -> dict[str, Any]:
     model, inputs, variables = set_up(case, device, samples, n)
     peak = peak_memory(lambda: values(model, inputs, torch.zeros(samples), variables, variables.draw(inputs)), device)
     suffix, maps = bare_suffix(model, case, device)
-    whole = whole_network(model)
+    whole = partial(call_network, model)
     rows = samples * 2**n
     with observing(model):
         by_size = times_by_size(suffix, maps, case.batch_sizes, device)
@@ -217,8 +207,10 @@ def run_network(name: str, device: str) -> dict[str, Any]:
         began = now(device)
         while len(rounds) < ROUNDS[0] or (len(rounds) < ROUNDS[1] and now(device) - began < SECONDS):
             engine, probe = engine_time(model, inputs, variables, device)
-            plain, _ = engine_time(model, inputs, variables, device, local=False)
-            last, _ = engine_time(model, inputs, variables, device, local=False, channels_last=case.layer is not None)
+            plain, _ = engine_time(model, inputs, variables, device, choose=without_tables)
+            last, _ = engine_time(
+                model, inputs, variables, device, choose=without_tables, channels_last=case.layer is not None
+            )
             bare = bare_time(suffix, maps, best, rows, device)
             full = bare_time(whole, images, best, rows, device)
             times = {"engine_s": engine, "plain_s": plain, "channels_last_s": last, "probe_s": probe}
@@ -277,7 +269,7 @@ def bare_suffix(model: nn.Module, case: Network, device: str) -> tuple[Callable[
     """What lies after the mask as a function, and one random input of it."""
     inputs = random_inputs(case, 1, device)
     if case.layer is None:
-        return whole_network(model), inputs
+        return partial(call_network, model), inputs
     network: Any = model
     after = network.features[case.layer + 1 :]
     if isinstance(model, VGG11):
@@ -290,37 +282,30 @@ def bare_suffix(model: nn.Module, case: Network, device: str) -> tuple[Callable[
         return tail, network.features[: case.layer + 1](inputs)
 
 
-def whole_network(model: nn.Module) -> Callable[[Any], Any]:
-    """The network as a function of a batch."""
-    return lambda inputs: model(**inputs) if isinstance(inputs, dict) else model(inputs)
-
-
 def engine_time(
-    model: nn.Module, inputs: Any, variables: Variables, device: str, *, local: bool = True, **options: Any
+    model: nn.Module,
+    inputs: Any,
+    variables: Variables,
+    device: str,
+    *,
+    choose: Callable[..., Choice] = choose_way,
+    **options: Any,
 ) -> tuple[float, float]:
     """Seconds that the engine takes without and for its first comparison."""
     probe = 0.0
-    compare, tables = MaskedNetwork.choose_way, MaskedNetwork._try_local  # noqa: SLF001  # to be timed, to be left out
-    if not local:
-        MaskedNetwork._try_local = lambda *_: None  # type: ignore[method-assign]  # noqa: SLF001
 
-    def timed(*arguments: Any) -> Tensor:
+    def timed(*arguments: Any, **settings: Any) -> Choice:
         nonlocal probe
         started = now(device)
-        logits = compare(*arguments)
-        arguments[0]._kept = None  # noqa: SLF001  # its table of the first sample is work of the loop
+        choice = choose(*arguments, **settings)
+        choice.way.forget()  # its table of the first sample is work of the loop
         probe = now(device) - started
-        return logits
+        return choice
 
-    MaskedNetwork.choose_way = timed  # type: ignore[method-assign]
-    try:
-        draws = variables.draw(inputs)
-        started = now(device)
-        values(model, inputs, torch.zeros(len(draws)), variables, draws, **options)
-        return now(device) - started - probe, probe
-    finally:
-        MaskedNetwork.choose_way = compare  # type: ignore[method-assign]
-        MaskedNetwork._try_local = tables  # type: ignore[method-assign]  # noqa: SLF001
+    draws = variables.draw(inputs)
+    started = now(device)
+    values(model, inputs, torch.zeros(len(draws)), variables, draws, choose=timed, **options)
+    return now(device) - started - probe, probe
 
 
 def engine_at_ten(
@@ -353,7 +338,7 @@ def embedding_share(model: nn.Module, one: Any, size: int, device: str) -> float
     network: Any = model
     rows = 32 * size
     embeddings = bare_time(lambda batch: network.bert.embeddings(batch["input_ids"]), one, size, rows, device)
-    return embeddings / bare_time(whole_network(model), one, size, rows, device)
+    return embeddings / bare_time(partial(call_network, model), one, size, rows, device)
 
 
 def padding_saves(model: nn.Module, device: str) -> float:
@@ -413,8 +398,6 @@ def peak_of(case: Network, device: str, setting: tuple[int, bool, int]) -> dict[
     """Peak memory of one image, and what it was after the first chunk: further masks must not add to it."""
     size, tables, n = setting
     model, inputs, variables = set_up(case, device, 1, n)
-    if not tables:
-        MaskedNetwork._try_local = lambda *_: None  # type: ignore[method-assign]  # noqa: SLF001
     first: list[float] = []
     weights = sum(tensor.numel() * tensor.element_size() for tensor in model.parameters()) / 2**20
 
@@ -426,7 +409,14 @@ def peak_of(case: Network, device: str, setting: tuple[int, bool, int]) -> dict[
         return logits[:, 0]
 
     run = lambda: values(  # noqa: E731
-        model, inputs, torch.zeros(1), variables, variables.draw(inputs), output=output, mask_batch_size=size or "auto"
+        model,
+        inputs,
+        torch.zeros(1),
+        variables,
+        variables.draw(inputs),
+        output=output,
+        mask_batch_size=size or "auto",
+        choose=choose_way if tables else without_tables,
     )
     started = now(device)
     peak = peak_memory(run, device)

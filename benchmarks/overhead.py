@@ -32,7 +32,8 @@ from experiments.models.vgg import VGG11  # noqa: E402
 from lightning_interactions.callback.loss_gap import classification_loss, mean_loss  # noqa: E402
 from lightning_interactions.callback.samples import Samples  # noqa: E402
 from lightning_interactions.masking.feature_map import FeatureMapPatches  # noqa: E402
-from lightning_interactions.masking.forward import call_network, values  # noqa: E402
+from lightning_interactions.masking.forward import values  # noqa: E402
+from lightning_interactions.masking.network import call_network  # noqa: E402
 from lightning_interactions.sparsify import output_scale, sparsify  # noqa: E402
 
 RESULTS = Path(__file__).parent / "results"

@@ -17,7 +17,8 @@ from lightning_interactions.distribution.disentangle import disentangle
 from lightning_interactions.distribution.segmentation import segment
 from lightning_interactions.distribution.strength import sample_order_strength
 from lightning_interactions.interactions import Interactions
-from lightning_interactions.masking.perturb import fgsm, weight_noise
+from lightning_interactions.masking.fgsm import fgsm
+from lightning_interactions.masking.weight_noise import weight_noise
 
 if TYPE_CHECKING:
     import argparse

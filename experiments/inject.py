@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Any
 from experiments.restore import restore
 from lightning_interactions.callback.samples import Samples
 from lightning_interactions.files import write_json
+from lightning_interactions.masking.fgsm import fgsm, fgsm_embeddings
 from lightning_interactions.masking.fixed import AsDrawn
-from lightning_interactions.masking.perturb import fgsm, fgsm_embeddings, weight_noise
+from lightning_interactions.masking.weight_noise import weight_noise
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -12,7 +12,7 @@ from experiments.checkpoints import checkpoint_path
 from experiments.cli import main
 from lightning_interactions import explain
 from lightning_interactions.callback.samples import Samples, flatten_loaders, split_batch, take_samples
-from lightning_interactions.masking.forward import call_network
+from lightning_interactions.masking.network import call_network
 from lightning_interactions.masking.outputs import logits_of, resolve_output
 
 if TYPE_CHECKING:

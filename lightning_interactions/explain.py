@@ -14,7 +14,7 @@ from torch import Tensor
 
 from lightning_interactions.extraction.solve import resolve_solver
 from lightning_interactions.masking.batches import batch_size, take_rows
-from lightning_interactions.masking.forward import Forward, values
+from lightning_interactions.masking.forward import values
 from lightning_interactions.masking.memory import MaskBatchSize, check_mask_batch_size
 from lightning_interactions.masking.outputs import Output, resolve_output
 from lightning_interactions.masking.precision import Precision, check_precision
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from lightning_interactions.interactions import Interactions
+    from lightning_interactions.masking.network import Forward
     from lightning_interactions.masking.variables import Variables
 
 __all__ = ["ShareOut", "check_noise_ratio", "explain"]

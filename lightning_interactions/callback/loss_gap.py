@@ -9,7 +9,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from lightning_interactions.masking.batches import batch_size, to_device
-from lightning_interactions.masking.forward import Forward, call_network, device_of
+from lightning_interactions.masking.devices import device_of
+from lightning_interactions.masking.network import Forward, call_network
 from lightning_interactions.masking.observe import observing
 from lightning_interactions.masking.outputs import logits_of
 

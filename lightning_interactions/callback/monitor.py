@@ -43,9 +43,9 @@ from lightning_interactions.explain import check_noise_ratio, explain
 from lightning_interactions.extraction.solve import resolve_solver
 from lightning_interactions.history import History
 from lightning_interactions.masking.batches import batch_size, take_rows
-from lightning_interactions.masking.forward import Forward, call_network
 from lightning_interactions.masking.layers import find_layer
 from lightning_interactions.masking.memory import MaskBatchSize, check_mask_batch_size
+from lightning_interactions.masking.network import Forward, call_network
 from lightning_interactions.masking.noise_floor import NoiseFloor, noise_floor
 from lightning_interactions.masking.outputs import Output, resolve_output
 from lightning_interactions.masking.precision import Precision, check_precision

@@ -154,9 +154,9 @@ def emerged_under_noise(
 
     Args:
         clean: interactions of the network.
-        disturbed: with :func:`~lightning_interactions.masking.perturb.weight_noise` on its parameters, or on samples
-            that :func:`~lightning_interactions.masking.perturb.fgsm` has moved, with the same variables. Samples that
-            could be explained only once are left out.
+        disturbed: with :func:`~lightning_interactions.masking.weight_noise.weight_noise` on its parameters, or on
+            samples that :func:`~lightning_interactions.masking.fgsm.fgsm` has moved, with the same variables. Samples
+            that could be explained only once are left out.
         threshold: changes up to this absolute value are left out: ``None`` takes the threshold of ``clean``, because
             two solutions of a linear programme also differ by their rounding; 0 keeps all.
         reference: a network whose decay is fitted for comparison; often ``clean``.

@@ -9,23 +9,30 @@ from torch import Tensor, nn
 
 from lightning_interactions.lattice import subset_masks
 from lightning_interactions.masking.batches import batch_size, to_device
+from lightning_interactions.masking.choose import choose_way
+from lightning_interactions.masking.devices import device_of
+from lightning_interactions.masking.fallback import ComparedFirst
 from lightning_interactions.masking.memory import (
     MaskBatchSize,
     auto_mask_batch_size,
     check_mask_batch_size,
     in_chunks,
 )
-from lightning_interactions.masking.network import Forward, MaskedNetwork, call_network, device_of
+from lightning_interactions.masking.network import MaskedNetwork, call_network
 from lightning_interactions.masking.observe import observing
 from lightning_interactions.masking.outputs import OUTPUTS, Output, check_targets, log_odds
+from lightning_interactions.masking.padding import rows_cut
 from lightning_interactions.masking.precision import Precision, check_precision, inputs_at, weights_at
+from lightning_interactions.masking.ways import Chunk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from lightning_interactions.masking.choose import Choice
+    from lightning_interactions.masking.network import Forward
     from lightning_interactions.masking.variables import Draw, Variables
 
-__all__ = ["Forward", "call_network", "device_of", "values"]
+__all__ = ["values"]
 
 _BF16_ROUNDING = torch.finfo(torch.bfloat16).eps
 
@@ -44,13 +51,14 @@ def values(
     channels_last: bool = False,
     compiled: bool = False,
     progress: Callable[[int, int], None] | None = None,
+    choose: Callable[..., Choice] = choose_way,
 ) -> Tensor:
     r"""Network outputs :math:`v(x_T)` for all subsets :math:`T` of the drawn variables.
 
     What lies before the masked layer runs once for each forward pass and sample: the map is expanded to all its masked
     versions at the layer's output. Whether the network allows that is tried out first, on a few masked inputs; where it
-    does not, all of it runs for each masked input, with a warning (:class:`~.network.MaskedNetwork`). Padding that no
-    sample of a pass needs is left out, where it makes no difference. The network is left as it was found
+    does not, all of it runs for each masked input, with a warning (:func:`~.choose.choose_way`). Padding that no sample
+    of a pass needs is left out, where it makes no difference. The network is left as it was found
     (:func:`~.observe.observing`).
 
     Args:
@@ -60,7 +68,7 @@ def values(
         variables: what the input variables are.
         draws: one draw a sample.
         output: scalar output ``(logits, targets) -> (B,)``.
-        forward: how to call the network; by default :func:`call_network`.
+        forward: how to call the network; by default :func:`~.network.call_network`.
         mask_batch_size: masked inputs in one forward pass, or ``"auto"``. A memory knob: the values do not depend on it
             beyond rounding. Where memory runs out it is halved, and nothing is lost.
         precision: see :data:`~.precision.Precision`.
@@ -68,6 +76,8 @@ def values(
         compiled: run what lies after the mask by ``torch.compile``; the network as it is where that fails, with a
             warning.
         progress: called as ``progress(samples_done, samples)``.
+        choose: what decides how the network is run, for benchmarks that leave some ways out; called as
+            :func:`~.choose.choose_way` is.
 
     Returns:
         float64 tensor ``(b, 2**n)`` on the CPU, in the unit of ``output`` (nats for log-odds). Not finite where the
@@ -91,12 +101,13 @@ def values(
     targets = to_device(targets, device)
     masks = subset_masks(variables.n_variables, device)
     rounding = _BF16_ROUNDING if precision == "bf16" else 0.0
-    network = MaskedNetwork(model, variables, forward or call_network, rounding, compiled=compiled)
+    network = MaskedNetwork(model, variables, forward or call_network, rounding)
     result = torch.empty(n_samples, n_subsets, dtype=torch.float64, device=device)
 
     def run(rows: slice, subsets: slice) -> None:
         only = rows.start if rows.stop - rows.start == 1 else None
-        logits = network(network.rows(inputs, rows), draws[rows], masks[subsets], sample=only)
+        some = rows_cut(variables, inputs, rows, choice.lengths)
+        logits = choice.way(Chunk(some, draws[rows], masks[subsets], sample=only))
         repeated = targets[rows].repeat_interleave(subsets.stop - subsets.start, dim=0)
         scalar = output(logits.double(), repeated)
         if scalar.numel() != len(repeated):
@@ -111,10 +122,9 @@ def values(
 
     with observing(model), weights_at(model, precision, channels_last=channels_last):
         inputs = inputs_at(to_device(inputs, device), precision, channels_last=channels_last)
-        logits = network.choose_way(inputs, draws, masks)
+        choice = choose(network, inputs, draws, masks, compiled=ComparedFirst if compiled else None)
         if output in OUTPUTS.values():
-            check_targets(logits, targets)
-        if network.way == "alone":
-            chunk = 1
-        in_chunks(n_samples, n_subsets, chunk or auto_mask_batch_size(device, network.bytes_each), run)
+            check_targets(choice.logits, targets)
+        chunk = choice.most_rows or chunk or auto_mask_batch_size(device, choice.bytes_each)
+        in_chunks(n_samples, n_subsets, chunk, run)
     return result.cpu()

@@ -1,16 +1,18 @@
-"""Find a layer by its name, and replace what it puts out."""
+"""Find a layer by its name, and read or replace what it puts out."""
 
 from __future__ import annotations
 
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from lightning_interactions.masking.batches import take_rows
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from torch import nn
 
-__all__ = ["find_layer", "run_with_output"]
+__all__ = ["find_layer", "output_of", "run_with_output"]
 
 _T = TypeVar("_T")
 
@@ -69,6 +71,28 @@ def run_with_output(layer: nn.Module, replace: Callable[[Any], Any], run: Callab
     if calls == 0:
         raise ValueError(_not_once(layer, "never"))
     return result
+
+
+def output_of(layer: nn.Module, run: Callable[[], Any]) -> Any:
+    """What ``layer`` puts out when ``run`` is called; a copy, since what comes after it may work in place.
+
+    Raises:
+        ValueError: as :func:`run_with_output`.
+
+    Example:
+        >>> import torch
+        >>> net = torch.nn.Sequential(torch.nn.Identity(), torch.nn.ReLU(inplace=True))
+        >>> output_of(net[0], lambda: net(torch.tensor([-1.0, 2.0]))).tolist()
+        [-1.0, 2.0]
+    """
+    outputs: list[Any] = []
+
+    def keep(output: Any) -> Any:
+        outputs.append(take_rows(output, slice(None)))
+        return output
+
+    run_with_output(layer, keep, run)
+    return outputs[0]
 
 
 def _plain(name: str) -> str:

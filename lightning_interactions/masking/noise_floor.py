@@ -32,6 +32,11 @@ class NoiseFloor:
             with the salience threshold: where it is larger, what is found may be arithmetic.
         strength: what such effects add up to for each order, likewise; comparable with
             :func:`~lightning_interactions.order_strength`.
+
+    Example:
+        >>> floor = NoiseFloor(effect=(1e-6, 3e-6), strength=(2e-6, 3e-6))
+        >>> NoiseFloor.from_state(floor.state_dict()) == floor
+        True
     """
 
     effect: tuple[float, ...]
@@ -87,6 +92,12 @@ def noise_floor(
         n_samples: how many of the samples are used, from the first on.
         precision: in which the network is watched.
         **options: as for :func:`~.forward.values`.
+
+    Returns:
+        the noise floor, in the unit of the output; NaN where no sample has finite outputs.
+
+    Raises:
+        ValueError: as :func:`~.forward.values`.
 
     Example:
         >>> import torch

@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torch.nn.parameter import is_lazy
 
+from lightning_interactions.masking.devices import device_types
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -52,7 +54,7 @@ def observing(model: nn.Module) -> Iterator[None]:
         torch.no_grad(),
         ExitStack() as stack,
     ):
-        for device in {tensor.device.type for tensor in (*model.parameters(), *model.buffers())} | {"cpu"}:
+        for device in device_types(model) | {"cpu"}:
             stack.enter_context(torch.autocast(device, enabled=False))
         yield
 

@@ -44,7 +44,17 @@ def log_odds(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def target_logit(logits: Tensor, targets: Tensor) -> Tensor:
-    r"""The logit :math:`z_y` of the true class; arguments as for :func:`log_odds`.
+    r"""The logit of the true class, :math:`v(x) = z_y`; a head with one logit is read as by :func:`log_odds`.
+
+    Args:
+        logits: ``(B, K)``, ``(B, 1)`` or ``(B,)``.
+        targets: true classes ``(B,)``.
+
+    Returns:
+        ``(B,)`` in the unit of the logits.
+
+    Raises:
+        ValueError: if a target is no class of the head.
 
     Example:
         >>> import torch
@@ -55,7 +65,17 @@ def target_logit(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def margin(logits: Tensor, targets: Tensor) -> Tensor:
-    r"""The margin :math:`z_y - \max_{k \neq y} z_k`; arguments as for :func:`log_odds`.
+    r"""The margin :math:`v(x) = z_y - \max_{k \neq y} z_k`; a head with one logit is read as by :func:`log_odds`.
+
+    Args:
+        logits: ``(B, K)``, ``(B, 1)`` or ``(B,)``.
+        targets: true classes ``(B,)``.
+
+    Returns:
+        ``(B,)`` in the unit of the logits.
+
+    Raises:
+        ValueError: if a target is no class of the head.
 
     Example:
         >>> import torch
@@ -73,8 +93,18 @@ OUTPUTS: dict[str, Output] = {"log_odds": log_odds, "target_logit": target_logit
 def resolve_output(output: str | Output) -> Output:
     """The output function of a name; a callable is returned as it is.
 
+    Args:
+        output: a name in :data:`OUTPUTS`, or any ``(logits, targets) -> (B,)``.
+
+    Returns:
+        the function.
+
     Raises:
         ValueError: if the name is unknown.
+
+    Example:
+        >>> resolve_output("margin") is margin
+        True
     """
     if callable(output):
         return output

@@ -9,6 +9,8 @@ import torch
 from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor, nn
 
+from lightning_interactions.masking.devices import device_types
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -70,7 +72,7 @@ def weights_at(model: nn.Module, precision: Precision, *, channels_last: bool = 
                     setattr(module, name, converted)
         with ExitStack() as stack:
             if precision == "bf16":
-                for device in {tensor.device.type for tensor in (*model.parameters(), *model.buffers())} or {"cpu"}:
+                for device in device_types(model) or {"cpu"}:
                     stack.enter_context(torch.autocast(device, dtype=torch.bfloat16))
             yield
     finally:

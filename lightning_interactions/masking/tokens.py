@@ -64,10 +64,17 @@ class TokenWords(Variables):
             ``"input_ids"``.
 
     Example:
-        >>> from transformers import AutoTokenizer
-        >>> tokenizer = AutoTokenizer.from_pretrained("data/models/minilm-l6")  # doctest: +SKIP
-        >>> words = TokenWords(tokenizer, n_variables=2)  # doctest: +SKIP
-        >>> words.draw(tokenizer(["a gripping, beautiful film"], return_tensors="pt"))[0].names  # doctest: +SKIP
+        Usually ``tokenizer = AutoTokenizer.from_pretrained(…)``; this one knows seven words.
+
+        >>> from tokenizers import Tokenizer, models, pre_tokenizers
+        >>> from transformers import PreTrainedTokenizerFast
+        >>> known = ["[PAD]", "[UNK]", "[MASK]", "a", "gripping", ",", "film"]
+        >>> pieces = Tokenizer(models.WordPiece({word: i for i, word in enumerate(known)}, unk_token="[UNK]"))
+        >>> pieces.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+        >>> special = {"pad_token": "[PAD]", "unk_token": "[UNK]", "mask_token": "[MASK]"}
+        >>> tokenizer = PreTrainedTokenizerFast(tokenizer_object=pieces, **special)
+        >>> words = TokenWords(tokenizer, n_variables=2)
+        >>> words.draw(tokenizer(["a gripping, gripping film"], return_tensors="pt"))[0].names
         ('gripping', 'film')
     """
 

@@ -43,6 +43,10 @@ class Draw:
             ``(column,)`` of a table.
         names: for each variable, a short text for people.
         baseline: the value that replaces a masked variable: one number, or one for each channel or column.
+
+    Example:
+        >>> Draw(positions=((1, 2),), names=("row 1 col 2",), baseline=(0.0,)).as_dict()
+        {'positions': [[1, 2]], 'names': ['row 1 col 2'], 'baseline': [0.0]}
     """
 
     positions: tuple[tuple[int, ...], ...]
@@ -70,6 +74,20 @@ class Variables(ABC):
 
     Raises:
         ValueError: if ``n_variables`` is out of range.
+        TypeError: if ``layer`` is no name or ``seed`` no whole number.
+
+    Example:
+        >>> class FirstColumns(Variables):
+        ...     def draw(self, inputs, seed=None):
+        ...         n = self.n_variables
+        ...         return [Draw(tuple((i,) for i in range(n)), tuple(map(str, range(n))), (0.0,)) for _ in inputs]
+        ...
+        ...     def mask(self, target, draws, masks):
+        ...         regions = torch.arange(target.shape[1]).clamp(max=self.n_variables).expand(target.shape)
+        ...         return mask_regions(target, regions, masks, torch.tensor(0.0))
+        >>> columns, table = FirstColumns(n_variables=2), torch.tensor([[1.0, 2.0, 3.0]])
+        >>> columns.mask(table, columns.draw(table), torch.tensor([[True, False], [True, True]])).tolist()
+        [[1.0, 0.0, 3.0], [1.0, 2.0, 3.0]]
     """
 
     def __init__(self, n_variables: int, *, layer: str | None = None, seed: int = 0) -> None:
@@ -191,6 +209,12 @@ def sample_generators(inputs: Any, seed: int) -> Iterator[torch.Generator]:
     Args:
         inputs: a batch: a tensor, or a mapping or sequence of tensors, each with samples along the first axis.
         seed: any integer.
+
+    Yields:
+        the generator of each sample, in order; on the CPU.
+
+    Raises:
+        ValueError: if the batch holds no tensor, or tensors of different first length.
 
     Example:
         >>> import torch

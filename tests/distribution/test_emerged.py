@@ -15,8 +15,9 @@ from lightning_interactions.distribution.emerged import (
     fit_decay,
     fit_spindle,
 )
+from lightning_interactions.masking.fgsm import fgsm
 from lightning_interactions.masking.fixed import AsDrawn
-from lightning_interactions.masking.perturb import fgsm, weight_noise
+from lightning_interactions.masking.weight_noise import weight_noise
 
 
 def slow_strength(samples, n, threshold):

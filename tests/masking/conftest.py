@@ -52,6 +52,11 @@ def slow_log_odds(logits, target):
     return torch.log(p / (1 - p)).item()
 
 
+def state_of(model):
+    """Every parameter and buffer, bit by bit."""
+    return {key: tensor.detach().clone().numpy().tobytes() for key, tensor in model.state_dict().items()}
+
+
 @pytest.fixture(name="slow_mask")
 def slow_mask_fixture():
     return slow_mask
@@ -60,6 +65,11 @@ def slow_mask_fixture():
 @pytest.fixture(name="slow_log_odds")
 def slow_log_odds_fixture():
     return slow_log_odds
+
+
+@pytest.fixture(name="state_of")
+def state_of_fixture():
+    return state_of
 
 
 @pytest.fixture

@@ -163,6 +163,26 @@ def test_a_lack_of_memory_in_compiled_code_halves_the_chunk(images, classes, mon
     assert sizes == [32, 16, *[8] * 10]
 
 
+def test_a_lack_of_memory_before_the_comparison_does_not_end_it(images, classes, compilations):
+    kind, variables = CASES["split"]
+    model, draws = network(kind), variables.draw(images)
+    plain = values(model, images, classes, variables, draws)
+    short = model.parts[2].register_forward_hook(run_out_of_memory_above(8))
+    found = values(model, images, classes, variables, draws, compiled=True, mask_batch_size=32)
+    short.remove()
+
+    torch.testing.assert_close(found, plain, rtol=1e-9, atol=1e-9)
+    assert len(compilations) == 1
+
+
+def run_out_of_memory_above(limit):
+    def hook(_module, _arguments, output):
+        if len(output) > limit:
+            raise torch.OutOfMemoryError
+
+    return hook
+
+
 def whole(model, backend):
     return torch.compile(model, backend=backend)
 

@@ -9,11 +9,14 @@ from hypothesis import strategies as st
 from torch import nn
 
 from lightning_interactions.lattice import subset_masks
+from lightning_interactions.masking.choose import choose_way
+from lightning_interactions.masking.fallback import UntilMemoryRunsOut
 from lightning_interactions.masking.feature_map import FeatureMapPatches
 from lightning_interactions.masking.forward import values
 from lightning_interactions.masking.local import chain_after, local_maps
 from lightning_interactions.masking.network import MaskedNetwork, call_network
 from lightning_interactions.masking.outputs import target_logit
+from lightning_interactions.masking.ways import Split
 
 LAYERS = {
     "conv": lambda: nn.Conv2d(4, 5, 3, padding=1),
@@ -216,7 +219,7 @@ def test_a_module_that_is_not_what_it_seems_is_run_itself(chain_net, large_image
 
 
 def test_tables_that_do_not_fit_into_memory_are_done_without(chain_net, large_images, monkeypatch, slow_mask):
-    import lightning_interactions.masking.network as module  # noqa: PLC0415
+    import lightning_interactions.masking.ways as module  # noqa: PLC0415
 
     calls = []
     tables = module.local_maps
@@ -236,7 +239,7 @@ def test_tables_that_do_not_fit_into_memory_are_done_without(chain_net, large_im
     torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize(("kind", "way"), [(FeatureMapPatches, "local"), (None, "split")])
+@pytest.mark.parametrize(("kind", "way"), [(FeatureMapPatches, UntilMemoryRunsOut), (None, Split)])
 def test_only_patches_of_a_grid_are_local(kind, way, chain_net, large_images):
     class Own(FeatureMapPatches):
         """Masks in a way of its own."""
@@ -247,6 +250,6 @@ def test_only_patches_of_a_grid_are_local(kind, way, chain_net, large_images):
     patches = (kind or Own)("0.1", grid=8, border=1, n_variables=5)
     network = MaskedNetwork(chain_net, patches, call_network)
     with torch.no_grad():
-        network.choose_way(large_images, patches.draw(large_images), subset_masks(5))
+        choice = choose_way(network, large_images, patches.draw(large_images), subset_masks(5))
 
-    assert network.way == way
+    assert type(choice.way) is way

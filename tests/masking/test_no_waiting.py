@@ -15,6 +15,7 @@ from lightning_interactions.masking.local import chain_after, local_maps
 from lightning_interactions.masking.network import MaskedNetwork, call_network
 from lightning_interactions.masking.outputs import OUTPUTS
 from lightning_interactions.masking.tokens import TokenWords
+from lightning_interactions.masking.ways import Chunk, Inputs, Local, Repeat, Split
 
 
 class Words:
@@ -90,21 +91,25 @@ def test_a_chunk_asks_the_device_for_no_number(case, output, fake):
     with mode, torch.device("cuda"):
         model = make()
     network = MaskedNetwork(model, variables, call_network)
-    network.way = case if case in ("split", "local") else "repeat"
     gpu = on_gpu(inputs, mode)
     if case == "local":
-        network._chain = chain_after(model, model[0])
         # The tables ask, once a sample; so they are made of real numbers and put in their place.
         real = convolutions().eval()
         with torch.no_grad():
             maps, length = local_maps(variables, draws[0], real[0](inputs[:1]), chain_after(real, real[0]))
-        assert length == len(network._chain) == 3
+        chain = chain_after(model, model[0])
+        assert length == len(chain) == 3
+        way = Local(network, model[0], chain)
         tensors = {name: on_gpu(getattr(maps, name), mode) for name in ("table", "first", "weights")}
-        network._kept = 7, type(maps)(**tensors, height=maps.height, width=maps.width)
+        way.keep(7, type(maps)(**tensors, height=maps.height, width=maps.width))
         gpu, draws = on_gpu(inputs[:1], mode), draws[:1]
+    elif case in ("split", "repeat"):
+        way = {"split": Split, "repeat": Repeat}[case](network, model[0])
+    else:
+        way = Inputs(network)
     masks = on_gpu(torch.zeros(16, 4, dtype=torch.bool), mode)
     with mode, torch.no_grad():
-        logits = network(gpu, draws, masks, sample=7)
+        logits = way(Chunk(gpu, draws, masks, sample=7))
         targets = torch.zeros(len(draws), dtype=torch.int64, device="cuda").repeat_interleave(16, dim=0)
         scalar = output(logits.double(), targets)
 

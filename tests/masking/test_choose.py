@@ -1,15 +1,18 @@
 """How a network is run on masked inputs: the cheap way where it is right, the plain one where it is not."""
 
 import warnings
+from functools import partial
 
 import pytest
 import torch
 from torch import nn
 
+from lightning_interactions.masking.choose import choose_way
 from lightning_interactions.masking.feature_map import FeatureMapPatches
 from lightning_interactions.masking.forward import values
 from lightning_interactions.masking.inputs import InputPatches
 from lightning_interactions.masking.outputs import target_logit
+from lightning_interactions.masking.ways import Split
 
 PATCHES = FeatureMapPatches("conv", grid=3, border=0, n_variables=3)
 
@@ -191,3 +194,19 @@ def test_a_weak_bypass_is_found(weight, images, classes):
     model = network(lambda _self, _x, stem, y: y + weight * stem.repeat(len(y) // len(stem), 1, 1, 1)).float()
     with pytest.warns(UserWarning, match="bypasses"):
         values(model, images.float(), classes, PATCHES, PATCHES.draw(images))
+
+
+@pytest.mark.parametrize(
+    ("allow", "stem_rows"), [((), [6, 1, 16, 16, 8]), ((Split,), [6, 1, 2, 2, 2, 1])], ids=["none", "split"]
+)
+def test_ways_that_are_not_allowed_are_not_tried(allow, stem_rows, images, classes):
+    model, draws = network(), PATCHES.draw(images)
+    rows = []
+    model.stem.register_forward_pre_hook(lambda _module, arguments: rows.append(len(arguments[0])))
+    choose = partial(choose_way, allow=allow)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = values(model, images, classes, PATCHES, draws, choose=choose, mask_batch_size=16)
+
+    assert rows == stem_rows
+    torch.testing.assert_close(found, values(model, images, classes, PATCHES, draws), rtol=1e-9, atol=1e-9)

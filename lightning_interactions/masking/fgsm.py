@@ -1,8 +1,4 @@
-r"""Put noise into a trained network on purpose: Gaussian noise on its parameters, or a gradient step on its inputs.
-
-Both are ways to inject what does not generalise into a network that does (Section 2.2.2), so that the interactions of
-the disturbed network can be held against those of the clean one.
-"""
+"""A gradient step on a network's inputs, one way to inject what does not generalise into it (Section 2.2.2)."""
 
 from __future__ import annotations
 
@@ -16,69 +12,22 @@ from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor, nn
 
 from lightning_interactions.masking.batches import batch_size, leaves, to_device
-from lightning_interactions.masking.forward import Forward, call_network, device_of
+from lightning_interactions.masking.devices import device_of
 from lightning_interactions.masking.layers import find_layer, run_with_output
+from lightning_interactions.masking.network import Forward, call_network
 from lightning_interactions.masking.observe import observing
 from lightning_interactions.masking.outputs import check_targets, log_odds, logits_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["SAMPLE_ROW", "Loss", "fgsm", "fgsm_embeddings", "weight_noise"]
+__all__ = ["SAMPLE_ROW", "SampleLoss", "fgsm", "fgsm_embeddings"]
 
-Loss = Callable[[Tensor, Tensor], Tensor]
+SampleLoss = Callable[[Tensor, Tensor], Tensor]
 """``(logits (B, K) or (B,), targets (B,)) -> (B,)`` or a sum of these."""
 
 SAMPLE_ROW = "_sample_row"
 """Key under which the inputs that :func:`fgsm_embeddings` yields say which sample each row is a version of."""
-
-
-@contextmanager
-def weight_noise(model: nn.Module, sigma: float, *, relative: bool = False, seed: int = 0) -> Iterator[nn.Module]:
-    r"""Add Gaussian noise :math:`\epsilon \sim N(0, \sigma^2)` to all parameters for the block (Section 2.2.2).
-
-    The noise is :math:`\sigma` times a draw that depends on nothing but the seed and the shapes of the parameters: two
-    values of :math:`\sigma` disturb the network in the same direction, on every device, and no other random generator
-    is touched. Every parameter is bitwise what it was when the block ends, also when it raises. Frozen parameters get
-    noise, shared ones once; buffers, parameters that are no floating-point numbers and parameters without values (on
-    the meta device) are left alone.
-
-    Args:
-        model: the network.
-        sigma: :math:`\sigma \ge 0`: the standard deviation in the unit of the parameters, or with ``relative`` as a
-            share of the root mean square of each parameter tensor. A tensor of zeros then gets no noise.
-        relative: what ``sigma`` is relative to.
-        seed: of the noise.
-
-    Yields:
-        the network.
-
-    Raises:
-        ValueError: if ``sigma`` is negative or not finite, or if the network has parameters without a shape yet.
-
-    Example:
-        >>> model = nn.Linear(2, 1)
-        >>> before = model.weight.detach().clone()
-        >>> with weight_noise(model, sigma=0.5):
-        ...     torch.equal(model.weight, before)
-        False
-        >>> torch.equal(model.weight, before)
-        True
-    """
-    if not 0 <= sigma < math.inf:
-        msg = f"`sigma` must be a finite number ≥ 0, got {sigma!r}."
-        raise ValueError(msg)
-    # Writing to `.data` leaves a graph that was recorded before the block usable after it.
-    noisy = [parameter.data for parameter in _distinct_parameters(model)]
-    kept = [tensor.clone() for tensor in noisy]
-    generator = torch.Generator().manual_seed(seed)
-    try:
-        for tensor in noisy:
-            _add_noise(tensor, sigma, relative, generator)
-        yield model
-    finally:
-        for tensor, original in zip(noisy, kept, strict=True):
-            tensor.copy_(original)
 
 
 def fgsm(
@@ -88,7 +37,7 @@ def fgsm(
     epsilon: float | Tensor,
     *,
     forward: Forward | None = None,
-    loss: Loss | None = None,
+    loss: SampleLoss | None = None,
     bounds: tuple[float | Tensor, float | Tensor] | None = None,
 ) -> Any:
     r"""Move every input by one step against the network: the fast gradient sign method (Section 2.2.2).
@@ -124,8 +73,9 @@ def fgsm(
     Example:
         >>> network = nn.Linear(2, 2)
         >>> images, labels = torch.zeros(4, 2), torch.tensor([0, 1, 1, 0])
-        >>> fgsm(network, images, labels, epsilon=0.1, bounds=(0.0, 1.0)).shape
-        torch.Size([4, 2])
+        >>> moved = fgsm(network, images, labels, epsilon=0.1, bounds=(-1.0, 1.0))
+        >>> bool((log_odds(network(moved), labels) < log_odds(network(images), labels)).all())
+        True
     """
     _check_epsilon(epsilon)
     low, high = _checked_bounds(bounds)
@@ -165,7 +115,7 @@ def fgsm_embeddings(
     epsilon: float,
     *,
     forward: Forward | None = None,
-    loss: Loss | None = None,
+    loss: SampleLoss | None = None,
     layer: str | None = None,
 ) -> Iterator[dict[str, Any]]:
     r"""Move the token embeddings of every sample by one step of :func:`fgsm` for the block.
@@ -198,10 +148,12 @@ def fgsm_embeddings(
         FloatingPointError: where the gradient is NaN.
 
     Example:
-        >>> from lightning_interactions import TokenWords, explain
-        >>> words = TokenWords(tokenizer, n_variables=8)  # doctest: +SKIP
-        >>> with fgsm_embeddings(model, batch, labels, epsilon=0.01) as perturbed:  # doctest: +SKIP
-        ...     interactions = explain(model, perturbed, labels, words)
+        >>> model = nn.Sequential(nn.Embedding(9, 4), nn.Flatten(), nn.Linear(8, 2))
+        >>> batch, labels = {"input": torch.tensor([[1, 2], [3, 4], [5, 6]])}, torch.tensor([0, 1, 1])
+        >>> with fgsm_embeddings(model, batch, labels, epsilon=0.1, layer="0") as moved:
+        ...     logits = model(**moved)
+        >>> bool((log_odds(logits, labels) < log_odds(model(**batch), labels)).all())
+        True
     """
     _check_epsilon(epsilon)
     if not isinstance(inputs, Mapping):
@@ -219,27 +171,6 @@ def fgsm_embeddings(
     finally:
         for handle in handles:
             handle.remove()
-
-
-def _distinct_parameters(model: nn.Module) -> list[nn.Parameter]:
-    """Parameters that can carry noise, those that share their memory once."""
-    found: dict[Any, nn.Parameter] = {}
-    for name, parameter in model.named_parameters():
-        if isinstance(parameter, nn.parameter.UninitializedParameter):
-            msg = f"Parameter '{name}' has no shape yet. HINT: run the network on one batch first."
-            raise ValueError(msg)  # noqa: TRY004  # what is wrong is the network's state
-        if parameter.is_floating_point() and not parameter.is_meta and parameter.numel():
-            found.setdefault((parameter.device, parameter.data_ptr(), parameter.numel()), parameter)
-    return list(found.values())
-
-
-def _add_noise(tensor: Tensor, sigma: float, relative: bool, generator: torch.Generator) -> None:
-    # Drawn on the CPU and in one type, so that the noise is the same wherever and in whatever type the network runs.
-    noise = torch.randn(tensor.shape, generator=generator)
-    wide = torch.float64 if tensor.dtype == torch.float64 else torch.float32
-    values = tensor.to(wide)
-    scale = sigma * values.square().mean().sqrt() if relative else sigma
-    tensor.copy_(values + scale * noise.to(values))
 
 
 def _check_epsilon(epsilon: float | Tensor) -> None:
@@ -271,7 +202,7 @@ def _loss_gradients(
     run: Callable[[], Any],
     targets: Tensor,
     points: Callable[[], Sequence[Tensor]],
-    loss: Loss | None,
+    loss: SampleLoss | None,
 ) -> list[Tensor]:
     """Gradients of the summed loss at ``points()``, which are known once the network has run."""
     with observing(model), torch.enable_grad():
@@ -300,7 +231,7 @@ def _embedding_gradient(
     inputs: Mapping[str, Any],
     targets: Tensor,
     forward: Forward | None,
-    loss: Loss | None,
+    loss: SampleLoss | None,
 ) -> tuple[Tensor, Tensor]:
     """Token ids ``(b, L)`` and the gradient of the loss in their embeddings, ``(b, L, d)``."""
     points: list[Tensor] = []

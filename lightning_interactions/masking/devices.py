@@ -1,0 +1,39 @@
+"""Where a network is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from torch import Tensor, nn
+
+__all__ = ["device_of", "device_types"]
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Where the network's first parameter or buffer is; the CPU when it has none.
+
+    Example:
+        >>> device_of(torch.nn.Linear(2, 1, device="meta"))
+        device(type='meta')
+    """
+    return next((tensor.device for tensor in _tensors(model)), torch.device("cpu"))
+
+
+def device_types(model: nn.Module) -> set[str]:
+    """The kinds of devices that the network's parameters and buffers are on; empty when it has none.
+
+    Example:
+        >>> device_types(torch.nn.Linear(2, 1))
+        {'cpu'}
+    """
+    return {tensor.device.type for tensor in _tensors(model)}
+
+
+def _tensors(model: nn.Module) -> Iterator[Tensor]:
+    yield from model.parameters()
+    yield from model.buffers()
