@@ -23,7 +23,8 @@ from experiments.figures.run_folder import RunFolder
 from experiments.record import surroundings
 from experiments.restore import restore
 from experiments.results import load_results
-from lightning_interactions import FeatureMapPatches, InputPatches, disentangle, explain
+from lightning_interactions import FeatureMapPatches, InputPatches, disentangle
+from lightning_interactions.callback.samples import Samples
 from lightning_interactions.distribution.strength import mean_order, order_strength, sample_order_strength
 from lightning_interactions.files import write_whole
 from lightning_interactions.masking.layers import find_layer
@@ -93,7 +94,7 @@ def _settings(question: str, network: Restored) -> list[tuple[str, Variables, st
     if not isinstance(base, FeatureMapPatches):
         msg = f"`run` must mask the patches of a map, got variables of the kind {type(base).__name__}."
         raise TypeError(msg)
-    solver = network.monitor.solver
+    solver = network.monitor.settings.solver
 
     def patches(**changed: Any) -> FeatureMapPatches:
         kept = {name: getattr(base, name) for name in ("layer", "grid", "border", "n_variables", "baseline", "seed")}
@@ -127,15 +128,8 @@ def _measure(networks: list[Restored], variables: Variables, solver: str) -> lis
 
 
 def _explain(network: Restored, variables: Variables, solver: str) -> Interactions:
-    return explain(
-        network.module,
-        network.samples.inputs[:N_SAMPLES],
-        network.samples.targets[:N_SAMPLES],
-        variables,
-        output=network.monitor.output,
-        noise_ratio=network.monitor.noise_ratio,
-        solver=solver,
-    )
+    some = Samples(network.samples.inputs[:N_SAMPLES], network.samples.targets[:N_SAMPLES])
+    return network.monitor.settings.explain(network.module, some, variables, solver=solver)
 
 
 def _point(epoch: int, found: Interactions, reference: Interactions) -> dict[str, Any]:

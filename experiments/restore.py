@@ -10,7 +10,6 @@ import torch
 
 from experiments.checkpoints import checkpoint_path
 from experiments.cli import main
-from lightning_interactions import explain
 from lightning_interactions.callback.samples import Samples, flatten_loaders, split_batch, take_samples
 from lightning_interactions.masking.forward import call_network
 from lightning_interactions.masking.outputs import logits_of, resolve_output
@@ -51,17 +50,7 @@ class Restored:
 
     def explain(self, samples: Samples, variables: Variables) -> Interactions:
         """Interactions with the monitor's settings."""
-        return explain(
-            self.module,
-            samples.inputs,
-            samples.targets,
-            variables,
-            output=self.monitor.output,
-            noise_ratio=self.monitor.noise_ratio,
-            solver=self.monitor.solver,
-            mask_batch_size=self.monitor.mask_batch_size,
-            forward=self.monitor.forward,
-        )
+        return self.monitor.settings.explain(self.module, samples, variables)
 
     def split(self, batch: Any) -> tuple[Any, Tensor]:
         """Inputs and targets of a batch."""
@@ -122,9 +111,9 @@ def _explained_samples(restored: Restored) -> Samples:
 def _check_repeats(restored: Restored, stored: Interactions) -> None:
     """The network on the first unmasked samples must say what it said during the training."""
     with torch.no_grad():
-        forward = restored.monitor.forward or call_network
+        forward = restored.monitor.settings.forward or call_network
         logits = logits_of(forward(restored.module, restored.samples.inputs)).float()
-        now = resolve_output(restored.monitor.output)(logits, restored.samples.targets).double()
+        now = resolve_output(restored.monitor.settings.output)(logits, restored.samples.targets).double()
     rows = stored.provenance["samples"]
     before = stored.values[:, -1]
     scale = (stored.values[:, -1] - stored.values[:, 0]).abs().mean().clamp(min=1e-6)

@@ -37,22 +37,22 @@ from lightning_interactions.callback.samples import (
     take_samples,
     validating,
 )
+from lightning_interactions.callback.settings import ExplainSettings
 from lightning_interactions.distribution.phases import PhaseDetector
 from lightning_interactions.distribution.reference import ReferenceFits, unfitted
-from lightning_interactions.explain import check_noise_ratio, explain
 from lightning_interactions.extraction.solve import resolve_solver
 from lightning_interactions.history import History
 from lightning_interactions.masking.batches import batch_size, take_rows
 from lightning_interactions.masking.forward import Forward, call_network
 from lightning_interactions.masking.layers import find_layer
-from lightning_interactions.masking.memory import MaskBatchSize, check_mask_batch_size
 from lightning_interactions.masking.noise_floor import NoiseFloor, noise_floor
 from lightning_interactions.masking.outputs import Output, resolve_output
-from lightning_interactions.masking.precision import Precision, check_precision
 from lightning_interactions.masking.variables import Variables, check_variables
 
 if TYPE_CHECKING:
     from lightning_interactions.interactions import Interactions
+    from lightning_interactions.masking.memory import MaskBatchSize
+    from lightning_interactions.masking.precision import Precision
 
 __all__ = ["InteractionMonitor"]
 
@@ -196,25 +196,18 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
             msg = f"`name` must be a text without '/', got {name!r}."
             raise ValueError(msg)
         check_variables(variables)
-        check_noise_ratio(noise_ratio)
-        check_mask_batch_size(mask_batch_size)
-        resolve_output(output)
+        self.settings = ExplainSettings(
+            output, noise_ratio, solver, mask_batch_size, precision, channels_last, compiled, forward
+        )
+        """How the samples are explained, to explain others in the same way."""
         resolve_solver(solver, variables.n_variables)
         check_reference_argument(reference, delta_range)
         self.variables = variables
         self.every_n_epochs = every_n_epochs
         self.n_samples = n_samples
         self.samples = samples
-        self.output = output
-        self.noise_ratio = noise_ratio
-        self.solver = solver
         self.n_loss_samples = n_loss_samples
         self.loss = loss
-        self.mask_batch_size = mask_batch_size
-        self.precision = check_precision(precision)
-        self.channels_last = channels_last
-        self.compiled = compiled
-        self.forward = forward
         self.split_batch = split_batch
         self.phase_detector = PhaseDetector() if phase_detector is None else phase_detector
         self.reference = reference
@@ -451,21 +444,7 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
     def _explain(self, pl_module: Any, samples: Samples, **options: Any) -> Interactions:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            interactions = explain(
-                pl_module,
-                samples.inputs,
-                samples.targets,
-                self.variables,
-                output=self.output,
-                noise_ratio=self.noise_ratio,
-                mask_batch_size=self.mask_batch_size,
-                forward=self.forward,
-                precision=self.precision,
-                channels_last=self.channels_last,
-                compiled=self.compiled,
-                share_out=share_out,
-                **{"solver": self.solver} | options,
-            )
+            interactions = self.settings.explain(pl_module, samples, self.variables, share_out=share_out, **options)
         for warning in caught:
             self._faults.warn_once(str(warning.message), key=f"{warning.filename}:{warning.lineno}")
         return interactions
@@ -484,10 +463,10 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
                         samples.targets[rows],
                         self.variables,
                         [draw for draw in draws if draw is not None][:2],
-                        output=resolve_output(self.output),
-                        forward=self.forward,
-                        mask_batch_size=self.mask_batch_size,
-                        precision=self.precision,
+                        output=resolve_output(self.settings.output),
+                        forward=self.settings.forward,
+                        mask_batch_size=self.settings.mask_batch_size,
+                        precision=self.settings.precision,
                     )
             except Exception as error:  # noqa: BLE001  # e.g. a network or a device that knows no float64
                 self._faults.warn_once(f"the noise floor could not be measured: {text_of(error)}.", "noise floor")
@@ -533,7 +512,9 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
 
     def _losses(self, pl_module: Any) -> dict[str, float]:
         def measure(batches: list[Samples]) -> float:
-            return mean_loss(pl_module, batches, self.loss or classification_loss, self.forward or call_network)
+            return mean_loss(
+                pl_module, batches, self.loss or classification_loss, self.settings.forward or call_network
+            )
 
         return together(
             lambda: {"train_loss": measure(self._train_batches), "held_out_loss": measure(self._held_out_batches)}

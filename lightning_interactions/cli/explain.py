@@ -324,7 +324,7 @@ def _explain_one(
     content = _load(checkpoint, trust=trust)
     model.on_load_checkpoint(content)
     model.load_state_dict(content["state_dict"])
-    found = monitor._explain(model, samples)  # noqa: SLF001
+    found = monitor.settings.explain(model, samples, monitor.variables)
     found.provenance.update(
         {key: content[name] for key, name in (("epoch", "epoch"), ("global_step", "global_step")) if name in content}
         | {"checkpoint": checkpoint.name}
