@@ -16,7 +16,7 @@ from lightning.pytorch.utilities import rank_zero_warn
 from pytorch_lightning import Callback as StandaloneCallback
 
 from lightning_interactions.callback.faults import Faults, OnError, text_of
-from lightning_interactions.callback.loss_gap import Loss, classification_loss, mean_loss
+from lightning_interactions.callback.losses import MeanLoss, classification_loss, mean_loss
 from lightning_interactions.callback.progress import measurement_bar
 from lightning_interactions.callback.publish import Publisher
 from lightning_interactions.callback.ranks import first_rank_buffers, share_of, share_out, together
@@ -174,7 +174,7 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
         noise_ratio: float = 0.02,
         solver: str = "auto",
         n_loss_samples: int = 500,
-        loss: Loss | None = None,
+        loss: MeanLoss | None = None,
         mask_batch_size: MaskBatchSize = "auto",
         precision: Precision = "float32",
         channels_last: bool = False,

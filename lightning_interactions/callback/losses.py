@@ -1,4 +1,4 @@
-"""The gap between held-out and training loss, measured on two fixed sets of samples in evaluation mode."""
+"""The mean loss of a network on stored samples, in evaluation mode."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
     from lightning_interactions.callback.samples import Samples
 
-__all__ = ["Loss", "classification_loss", "mean_loss"]
+__all__ = ["MeanLoss", "classification_loss", "mean_loss"]
 
-Loss = Callable[[Tensor, Tensor], Tensor]
+MeanLoss = Callable[[Tensor, Tensor], Tensor]
 """``(logits, targets) -> scalar``: the mean over the samples."""
 
 
@@ -54,7 +54,7 @@ def classification_loss(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def mean_loss(
-    model: nn.Module, batches: list[Samples], loss: Loss = classification_loss, forward: Forward = call_network
+    model: nn.Module, batches: list[Samples], loss: MeanLoss = classification_loss, forward: Forward = call_network
 ) -> float:
     """The mean loss over stored samples, in evaluation mode; the network is left as it was found.
 
