@@ -46,7 +46,7 @@ def noise(options: argparse.Namespace) -> dict[str, Any]:
                 "onset": Interactions.load(monitor.folder / f"epoch={normal_end:04d}.npz"),
                 "final": Interactions.load(monitor.folder / f"epoch={epochs[-1]:04d}.npz"),
             }
-        inputs, targets = monitor._held_out.inputs, monitor._held_out.targets  # noqa: SLF001
+        inputs, targets = monitor.held_out.inputs, monitor.held_out.targets
         measured = {}
         for sigma in SIGMAS:
             with weight_noise(module, sigma, relative=True, seed=seed):

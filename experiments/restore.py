@@ -10,7 +10,8 @@ import torch
 
 from experiments.checkpoints import checkpoint_path
 from experiments.cli import main
-from lightning_interactions.callback.samples import Samples, flatten_loaders, split_batch, take_samples
+from lightning_interactions.callback.held_out import explained_samples
+from lightning_interactions.callback.samples import Samples, flatten_loaders, split_batch
 from lightning_interactions.masking.forward import call_network
 from lightning_interactions.masking.outputs import logits_of, resolve_output
 
@@ -86,26 +87,15 @@ def restore(run: RunFolder, epoch: int) -> Restored:
     cli.model.eval()
     monitor = cli.config_init.monitor
     restored = Restored(cli.model, cli.datamodule, monitor, Samples(None, torch.empty(0)), epoch)
-    restored.samples = _explained_samples(restored)
-    _check_repeats(restored, run.interactions(epoch))
-    return restored
-
-
-def _explained_samples(restored: Restored) -> Samples:
-    """The samples that the monitor took when the training started."""
-    monitor = restored.monitor
-
-    def has_variables(batch: Any) -> list[bool]:
-        return [draw is not None for draw in monitor.variables.draw(restored.split(batch)[0])]
-
-    batches, _ = take_samples(
-        flatten_loaders(restored.data.val_dataloader()),
+    restored.samples = explained_samples(
+        flatten_loaders(cli.datamodule.val_dataloader()),
+        monitor.variables,
         monitor.n_samples,
         seed=monitor.seed,
-        accept=has_variables,
-        together=True,
+        prepare=lambda batch: Samples(*restored.split(batch)),
     )
-    return Samples.joined([Samples(*restored.split(batch)) for batch in batches])
+    _check_repeats(restored, run.interactions(epoch))
+    return restored
 
 
 def _check_repeats(restored: Restored, stored: Interactions) -> None:
