@@ -18,6 +18,7 @@ from lightning_interactions.distribution.segmentation import segment
 from lightning_interactions.distribution.strength import sample_order_strength
 from lightning_interactions.interactions import Interactions
 from lightning_interactions.masking.perturb import fgsm, weight_noise
+from lightning_interactions.run_files import interactions_file
 
 if TYPE_CHECKING:
     import argparse
@@ -43,8 +44,8 @@ def noise(options: argparse.Namespace) -> dict[str, Any]:
                 epochs[int(np.nanargmin(held_out))] if onset is None else max([0, *(e for e in epochs if e < onset)])
             )
             references = {
-                "onset": Interactions.load(monitor.folder / f"epoch={normal_end:04d}.npz"),
-                "final": Interactions.load(monitor.folder / f"epoch={epochs[-1]:04d}.npz"),
+                "onset": Interactions.load(interactions_file(monitor.folder, normal_end)),
+                "final": Interactions.load(interactions_file(monitor.folder, epochs[-1])),
             }
         inputs, targets = monitor.held_out.inputs, monitor.held_out.targets
         measured = {}

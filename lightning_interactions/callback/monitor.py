@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from numbers import Integral
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -36,8 +35,11 @@ from lightning_interactions.history import History
 from lightning_interactions.masking.layers import find_layer
 from lightning_interactions.masking.noise_floor import NoiseFloor
 from lightning_interactions.masking.variables import Variables, check_variables
+from lightning_interactions.run_files import monitor_folder
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from lightning_interactions.callback.held_out import MeasuredSamples
     from lightning_interactions.callback.samples import Samples
     from lightning_interactions.interactions import Interactions
@@ -265,7 +267,7 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Take the samples and measure the untrained network; what is set up wrongly fails here."""
         log_dir = trainer.log_dir  # a collective call: never inside a rank guard
-        folder = Path(log_dir or trainer.default_root_dir, "interactions", self.name or "")
+        folder = monitor_folder(log_dir or trainer.default_root_dir, self.name or "")
         self.folder = None if trainer.fast_dev_run else folder
         self._samples = measured_samples(
             trainer,
