@@ -31,6 +31,9 @@ def classification_loss(logits: Tensor, targets: Tensor) -> Tensor:
         logits: ``(B, K)``, ``(B, 1)`` or ``(B,)``.
         targets: true classes ``(B,)``.
 
+    Returns:
+        the mean over the samples, a scalar.
+
     Raises:
         ValueError: if a target is no class of the head.
 
@@ -66,6 +69,18 @@ def mean_loss(
 
     Returns:
         the loss in the unit of ``loss``; NaN without samples.
+
+    Raises:
+        ValueError: if ``forward`` returns no logits, or ``loss`` refuses the targets.
+
+    Example:
+        >>> import torch
+        >>> from lightning_interactions.callback.samples import Samples
+        >>> network = torch.nn.Linear(2, 4)
+        >>> _ = torch.nn.init.zeros_(network.weight), torch.nn.init.zeros_(network.bias)
+        >>> batches = [Samples(torch.rand(size, 2), torch.zeros(size)) for size in (3, 1)]
+        >>> round(mean_loss(network, batches), 4)  # log 4
+        1.3863
     """
     device = device_of(model)
     total, count = 0.0, 0

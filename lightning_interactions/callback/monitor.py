@@ -148,7 +148,10 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
         allow_untested: run under a strategy other than a single device or DDP.
 
     Raises:
-        ValueError: for an argument out of its range.
+        TypeError: if ``variables`` are none, or ``noise_ratio`` is no number.
+        ValueError: for an argument out of its range, an unknown output, solver, precision or reference, or a reference
+            that is a damaged file.
+        FileNotFoundError: if ``reference`` names a file that does not exist.
 
     Example:
         >>> from lightning_interactions import FeatureMapPatches, InteractionMonitor

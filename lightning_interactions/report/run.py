@@ -67,6 +67,13 @@ def read_runs(path: str | os.PathLike[str]) -> list[Run]:
     Raises:
         FileNotFoundError: if there is no history in that folder.
         ValueError: if a history is damaged or empty.
+
+    Example:
+        >>> import tempfile
+        >>> folder = monitor_folder(tempfile.mkdtemp(), "late")
+        >>> History([{"epoch": 5, "mean_order": 2.1}]).save(history_file(folder))
+        >>> [(run.monitor, run.history.epochs) for run in read_runs(folder)]
+        [('late', [5])]
     """
     found = list(monitor_folders(path))
     if not found:
