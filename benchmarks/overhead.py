@@ -29,7 +29,7 @@ from machine import machine  # noqa: E402
 from masking import now  # noqa: E402
 
 from experiments.models.vgg import VGG11  # noqa: E402
-from lightning_interactions.callback.loss_gap import classification_loss, mean_loss  # noqa: E402
+from lightning_interactions.callback.losses import classification_loss, mean_loss  # noqa: E402
 from lightning_interactions.callback.samples import Samples  # noqa: E402
 from lightning_interactions.masking.feature_map import FeatureMapPatches  # noqa: E402
 from lightning_interactions.masking.forward import values  # noqa: E402

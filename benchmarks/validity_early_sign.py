@@ -19,6 +19,7 @@ from lightning_interactions.distribution.strength import (
     sample_order_strength,
 )
 from lightning_interactions.interactions import Interactions
+from lightning_interactions.run_files import interactions_file
 
 if TYPE_CHECKING:
     import argparse
@@ -38,7 +39,7 @@ def early_sign(options: argparse.Namespace) -> dict[str, Any]:
         with tempfile.TemporaryDirectory() as folder:
             _, monitor = train(Path(folder), seed=10 + number, label_noise=label_noise, weight_decay=decay_)
             epochs = monitor.history.epochs
-            measured = [Interactions.load(monitor.folder / f"epoch={epoch:04d}.npz") for epoch in epochs]
+            measured = [Interactions.load(interactions_file(monitor.folder, epoch)) for epoch in epochs]
         found = segment(monitor.history)
         end = max([0, *(e for e in epochs if found.onset_epoch is not None and e < found.onset_epoch)])
         if found.onset_epoch is None:

@@ -19,6 +19,7 @@ from lightning_interactions.distribution.strength import sample_order_strength
 from lightning_interactions.interactions import Interactions
 from lightning_interactions.masking.fgsm import fgsm
 from lightning_interactions.masking.weight_noise import weight_noise
+from lightning_interactions.run_files import interactions_file
 
 if TYPE_CHECKING:
     import argparse
@@ -44,10 +45,10 @@ def noise(options: argparse.Namespace) -> dict[str, Any]:
                 epochs[int(np.nanargmin(held_out))] if onset is None else max([0, *(e for e in epochs if e < onset)])
             )
             references = {
-                "onset": Interactions.load(monitor.folder / f"epoch={normal_end:04d}.npz"),
-                "final": Interactions.load(monitor.folder / f"epoch={epochs[-1]:04d}.npz"),
+                "onset": Interactions.load(interactions_file(monitor.folder, normal_end)),
+                "final": Interactions.load(interactions_file(monitor.folder, epochs[-1])),
             }
-        inputs, targets = monitor._held_out.inputs, monitor._held_out.targets  # noqa: SLF001
+        inputs, targets = monitor.held_out.inputs, monitor.held_out.targets
         measured = {}
         for sigma in SIGMAS:
             with weight_noise(module, sigma, relative=True, seed=seed):

@@ -10,8 +10,8 @@ import torch
 
 from experiments.checkpoints import checkpoint_path
 from experiments.cli import main
-from lightning_interactions import explain
-from lightning_interactions.callback.samples import Samples, flatten_loaders, split_batch, take_samples
+from lightning_interactions.callback.held_out import explained_samples
+from lightning_interactions.callback.samples import Samples, flatten_loaders, split_batch
 from lightning_interactions.masking.network import call_network
 from lightning_interactions.masking.outputs import logits_of, resolve_output
 
@@ -51,17 +51,7 @@ class Restored:
 
     def explain(self, samples: Samples, variables: Variables) -> Interactions:
         """Interactions with the monitor's settings."""
-        return explain(
-            self.module,
-            samples.inputs,
-            samples.targets,
-            variables,
-            output=self.monitor.output,
-            noise_ratio=self.monitor.noise_ratio,
-            solver=self.monitor.solver,
-            mask_batch_size=self.monitor.mask_batch_size,
-            forward=self.monitor.forward,
-        )
+        return self.monitor.settings.explain(self.module, samples, variables)
 
     def split(self, batch: Any) -> tuple[Any, Tensor]:
         """Inputs and targets of a batch."""
@@ -97,34 +87,23 @@ def restore(run: RunFolder, epoch: int) -> Restored:
     cli.model.eval()
     monitor = cli.config_init.monitor
     restored = Restored(cli.model, cli.datamodule, monitor, Samples(None, torch.empty(0)), epoch)
-    restored.samples = _explained_samples(restored)
-    _check_repeats(restored, run.interactions(epoch))
-    return restored
-
-
-def _explained_samples(restored: Restored) -> Samples:
-    """The samples that the monitor took when the training started."""
-    monitor = restored.monitor
-
-    def has_variables(batch: Any) -> list[bool]:
-        return [draw is not None for draw in monitor.variables.draw(restored.split(batch)[0])]
-
-    batches, _ = take_samples(
-        flatten_loaders(restored.data.val_dataloader()),
+    restored.samples = explained_samples(
+        flatten_loaders(cli.datamodule.val_dataloader()),
+        monitor.variables,
         monitor.n_samples,
         seed=monitor.seed,
-        accept=has_variables,
-        together=True,
+        prepare=lambda batch: Samples(*restored.split(batch)),
     )
-    return Samples.joined([Samples(*restored.split(batch)) for batch in batches])
+    _check_repeats(restored, run.interactions(epoch))
+    return restored
 
 
 def _check_repeats(restored: Restored, stored: Interactions) -> None:
     """The network on the first unmasked samples must say what it said during the training."""
     with torch.no_grad():
-        forward = restored.monitor.forward or call_network
+        forward = restored.monitor.settings.forward or call_network
         logits = logits_of(forward(restored.module, restored.samples.inputs)).float()
-        now = resolve_output(restored.monitor.output)(logits, restored.samples.targets).double()
+        now = resolve_output(restored.monitor.settings.output)(logits, restored.samples.targets).double()
     rows = stored.provenance["samples"]
     before = stored.values[:, -1]
     scale = (stored.values[:, -1] - stored.values[:, 0]).abs().mean().clamp(min=1e-6)

@@ -22,7 +22,7 @@ __all__ = ["SimilarityMonitor"]
 class SimilarityMonitor(Callback):
     """Measure training and test samples of the first classes at shared positions, at a few epochs.
 
-    Everything else is as the run's own monitor has it. The results lie in ``interactions/train/`` and
+    They are explained as the run's own monitor does it. The results lie in ``interactions/train/`` and
     ``interactions/test/``; row ``i`` of either is of class ``i // samples_per_class``, and the classes are repeated in
     ``data.json`` under ``similarity``. Training samples whose label was reset are left out, because they are of another
     class than their label says.
@@ -68,12 +68,8 @@ class SimilarityMonitor(Callback):
                 n_samples=len(targets),
                 n_loss_samples=len(targets),
                 samples=(inputs, targets),
-                output=main.output,
-                noise_ratio=main.noise_ratio,
-                solver=main.solver,
-                mask_batch_size=main.mask_batch_size,
-                forward=main.forward,
                 name=part,
+                **main.settings.arguments(),
             )
             for part, (inputs, targets) in samples.items()
         ]

@@ -18,7 +18,7 @@ from lightning_interactions.masking.forward import values
 from lightning_interactions.masking.memory import MaskBatchSize, check_mask_batch_size
 from lightning_interactions.masking.outputs import Output, resolve_output
 from lightning_interactions.masking.precision import Precision, check_precision
-from lightning_interactions.masking.variables import check_variables
+from lightning_interactions.masking.variables import check_variables, usable_draws
 from lightning_interactions.sparsify import THRESHOLD_RATIO, output_scale, sparsify
 
 if TYPE_CHECKING:
@@ -121,14 +121,14 @@ def explain(
     check_mask_batch_size(mask_batch_size)
     targets = _check_targets(targets, batch_size(inputs))
     drawn = variables.draw(inputs, seed)
-    kept = [row for row, draw in enumerate(drawn) if draw is not None]
-    if not kept:
+    drawn_rows = usable_draws(drawn)
+    if not drawn_rows:
         msg = (
             f"None of the {len(drawn)} samples has {variables.n_variables} input variables."
             f" HINT: use a smaller `n_variables`."
         )
         raise ValueError(msg)
-    draws = [draw for draw in drawn if draw is not None]
+    kept, draws = [row for row, _ in drawn_rows], [draw for _, draw in drawn_rows]
     observed = torch.cat(
         share_out(
             range(len(kept)),

@@ -47,6 +47,10 @@ class History:
     def update(self, epoch: int, changes: dict[str, Any]) -> dict[str, Any]:
         """Change some keys of the record of an epoch.
 
+        Args:
+            epoch: one that was measured.
+            changes: the keys and their new values, plain data.
+
         Returns:
             the whole record.
 
@@ -57,7 +61,12 @@ class History:
         return self._records[epoch]
 
     def column(self, key: str) -> list[Any]:
-        """The values of one key, epoch by epoch; NaN where a record lacks it."""
+        """The values of one key, epoch by epoch; NaN where a record lacks it.
+
+        Example:
+            >>> History([{"epoch": 0, "l1": 2.5}, {"epoch": 5}]).column("l1")
+            [2.5, nan]
+        """
         return [record.get(key, math.nan) for record in self]
 
     @property
@@ -87,9 +96,22 @@ class History:
     def load(cls, path: str | os.PathLike[str]) -> History:
         """Read a file that :meth:`save` wrote.
 
+        Args:
+            path: of the file.
+
+        Returns:
+            the history; what had become ``null`` is NaN.
+
         Raises:
             FileNotFoundError: if there is no such file.
             ValueError: if it is damaged, foreign, or written by a newer version.
+
+        Example:
+            >>> import tempfile
+            >>> path = Path(tempfile.mkdtemp(), "history.json")
+            >>> History([{"epoch": 3, "loss_gap": 0.1}]).save(path)
+            >>> History.load(path)[3]
+            {'epoch': 3, 'loss_gap': 0.1}
         """
         try:
             content = json.loads(Path(path).read_bytes())

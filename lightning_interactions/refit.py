@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any
 from lightning_interactions.distribution.reference import ReferenceFits
 from lightning_interactions.history import History
 from lightning_interactions.interactions import Interactions
+from lightning_interactions.run_files import history_file, interactions_file, measured_epochs, run_folder
 
 if TYPE_CHECKING:
     import os
 
-__all__ = ["history_file", "interactions_file", "measured_epochs", "refit", "run_folder"]
-
-_HISTORY = "history.json"
+__all__ = ["refit"]
 
 
 def refit(
@@ -53,10 +52,11 @@ def refit(
         >>> import tempfile, torch
         >>> from lightning_interactions import sparsify
         >>> from lightning_interactions.history import History
+        >>> from lightning_interactions.run_files import history_file, interactions_file
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     interactions = sparsify(torch.tensor([[0.0, 1.0, 2.0, 3.5, 1.0, 2.5, 3.0, 5.0]]))
         ...     path = interactions.save(interactions_file(folder, 5))
-        ...     History([{"epoch": 5, "held_out_loss": 0.4}]).save(f"{folder}/history.json")
+        ...     History([{"epoch": 5, "held_out_loss": 0.4}]).save(history_file(folder))
         ...     refit(folder)[5]["reference_epoch"]
         5
     """
@@ -85,43 +85,6 @@ def refit(
     onset = _number(folder, list(history)[-1], "onset_epoch") if len(history) else None
     _update(history, fits, onset)
     return history
-
-
-def run_folder(run: str | os.PathLike[str]) -> Path:
-    """The folder of a run that holds its history: ``run`` itself, or ``interactions`` in it.
-
-    Raises:
-        FileNotFoundError: if neither does.
-    """
-    for folder in (Path(run), Path(run, "interactions")):
-        if history_file(folder).is_file():
-            return folder
-    msg = (
-        f"`run`: neither '{run}' nor its folder 'interactions' holds a '{_HISTORY}'."
-        f" HINT: give the log directory of a training with an InteractionMonitor, e.g. 'lightning_logs/version_0'."
-    )
-    raise FileNotFoundError(msg)
-
-
-def history_file(folder: str | os.PathLike[str]) -> Path:
-    """Where the records are kept."""
-    return Path(folder, _HISTORY)
-
-
-def interactions_file(folder: str | os.PathLike[str], epoch: int) -> Path:
-    """Where the interactions of an epoch are kept.
-
-    Example:
-        >>> interactions_file("interactions", 20).name
-        'epoch=0020.npz'
-    """
-    return Path(folder, f"epoch={epoch:04d}.npz")
-
-
-def measured_epochs(folder: str | os.PathLike[str]) -> list[int]:
-    """The epochs of which a folder holds interactions, ascending."""
-    stems = (path.stem.partition("=")[2] for path in Path(folder).glob("epoch=*.npz"))
-    return sorted(int(stem) for stem in stems if stem.isdigit())
 
 
 def _number(folder: Path, record: dict[str, Any], key: str) -> float:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from lightning_interactions import disentangle, explain
+from lightning_interactions import disentangle
+from lightning_interactions.callback.samples import Samples
 from lightning_interactions.distribution.strength import mean_order, order_strength, sample_order_strength
 
 if TYPE_CHECKING:
@@ -25,15 +26,8 @@ def measure(networks: list[Restored], variables: Variables, solver: str) -> list
 
 
 def _explain(network: Restored, variables: Variables, solver: str) -> Interactions:
-    return explain(
-        network.module,
-        network.samples.inputs[:N_SAMPLES],
-        network.samples.targets[:N_SAMPLES],
-        variables,
-        output=network.monitor.output,
-        noise_ratio=network.monitor.noise_ratio,
-        solver=solver,
-    )
+    some = Samples(network.samples.inputs[:N_SAMPLES], network.samples.targets[:N_SAMPLES])
+    return network.monitor.settings.explain(network.module, some, variables, solver=solver)
 
 
 def point(epoch: int, found: Interactions, reference: Interactions) -> dict[str, Any]:

@@ -43,7 +43,7 @@ def settings(question: str, network: Restored) -> list[tuple[str, Variables, str
     if not isinstance(base, FeatureMapPatches):
         msg = f"`run` must mask the patches of a map, got variables of the kind {type(base).__name__}."
         raise TypeError(msg)
-    solver = network.monitor.solver
+    solver = network.monitor.settings.solver
 
     def patches(**changed: Any) -> FeatureMapPatches:
         kept = {name: getattr(base, name) for name in ("layer", "grid", "border", "n_variables", "baseline", "seed")}

@@ -13,7 +13,6 @@ any other    nothing; :func:`save_pictures` puts the figures beside the run's fi
 from __future__ import annotations
 
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,10 +23,12 @@ from lightning_interactions.callback.record import PREFIX
 from lightning_interactions.files import write_whole
 from lightning_interactions.lattice import subset_order
 from lightning_interactions.plots import decomposition, strength_by_order
+from lightning_interactions.run_files import picture_file
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from matplotlib.figure import Figure
 
@@ -82,7 +83,7 @@ def save_pictures(folder: str | os.PathLike[str], record: dict[str, Any]) -> Pat
         >>> save_pictures(tempfile.mkdtemp(), record).name
         'epoch=0005.png'
     """
-    path = Path(folder, f"epoch={record['epoch']:04d}.png")
+    path = picture_file(folder, record["epoch"])
     with _figures(record) as figures, write_whole(path) as file:
         figures["strength"].savefig(file, format="png")
     return path

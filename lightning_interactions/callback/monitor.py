@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import math
 import time
-import warnings
 from numbers import Integral
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback
-from lightning.pytorch.utilities import rank_zero_warn
 from pytorch_lightning import Callback as StandaloneCallback
 
-from lightning_interactions.callback.faults import Faults, OnError, text_of
-from lightning_interactions.callback.loss_gap import Loss, classification_loss, mean_loss
+from lightning_interactions.callback.faults import Faults, OnError
+from lightning_interactions.callback.held_out import measured_samples
+from lightning_interactions.callback.losses import MeanLoss, classification_loss
+from lightning_interactions.callback.measurement import Measurement
 from lightning_interactions.callback.progress import measurement_bar
 from lightning_interactions.callback.publish import Publisher
-from lightning_interactions.callback.ranks import first_rank_buffers, share_of, share_out, together
+from lightning_interactions.callback.ranks import first_rank_buffers, share_of
 from lightning_interactions.callback.record import PREFIX, failed, scalars, summarize
 from lightning_interactions.callback.reference_network import (
     check_reference_argument,
@@ -27,32 +26,27 @@ from lightning_interactions.callback.reference_network import (
     known_reference,
     weights_of,
 )
-from lightning_interactions.callback.samples import (
-    Samples,
-    SplitBatch,
-    flatten_loaders,
-    loss_seed,
-    prepared,
-    split_batch,
-    take_samples,
-    validating,
-)
+from lightning_interactions.callback.samples import SplitBatch, split_batch
+from lightning_interactions.callback.settings import ExplainSettings
 from lightning_interactions.distribution.phases import PhaseDetector
 from lightning_interactions.distribution.reference import ReferenceFits, unfitted
-from lightning_interactions.explain import check_noise_ratio, explain
 from lightning_interactions.extraction.solve import resolve_solver
 from lightning_interactions.history import History
-from lightning_interactions.masking.batches import batch_size, take_rows
 from lightning_interactions.masking.layers import find_layer
-from lightning_interactions.masking.memory import MaskBatchSize, check_mask_batch_size
-from lightning_interactions.masking.network import Forward, call_network
-from lightning_interactions.masking.noise_floor import NoiseFloor, noise_floor
-from lightning_interactions.masking.outputs import Output, resolve_output
-from lightning_interactions.masking.precision import Precision, check_precision
+from lightning_interactions.masking.noise_floor import NoiseFloor
 from lightning_interactions.masking.variables import Variables, check_variables
+from lightning_interactions.run_files import monitor_folder
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lightning_interactions.callback.held_out import MeasuredSamples
+    from lightning_interactions.callback.samples import Samples
     from lightning_interactions.interactions import Interactions
+    from lightning_interactions.masking.memory import MaskBatchSize
+    from lightning_interactions.masking.network import Forward
+    from lightning_interactions.masking.outputs import Output
+    from lightning_interactions.masking.precision import Precision
 
 __all__ = ["InteractionMonitor"]
 
@@ -154,7 +148,10 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
         allow_untested: run under a strategy other than a single device or DDP.
 
     Raises:
-        ValueError: for an argument out of its range.
+        TypeError: if ``variables`` are none, or ``noise_ratio`` is no number.
+        ValueError: for an argument out of its range, an unknown output, solver, precision or reference, or a reference
+            that is a damaged file.
+        FileNotFoundError: if ``reference`` names a file that does not exist.
 
     Example:
         >>> from lightning_interactions import FeatureMapPatches, InteractionMonitor
@@ -174,7 +171,7 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
         noise_ratio: float = 0.02,
         solver: str = "auto",
         n_loss_samples: int = 500,
-        loss: Loss | None = None,
+        loss: MeanLoss | None = None,
         mask_batch_size: MaskBatchSize = "auto",
         precision: Precision = "float32",
         channels_last: bool = False,
@@ -196,25 +193,18 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
             msg = f"`name` must be a text without '/', got {name!r}."
             raise ValueError(msg)
         check_variables(variables)
-        check_noise_ratio(noise_ratio)
-        check_mask_batch_size(mask_batch_size)
-        resolve_output(output)
+        self.settings = ExplainSettings(
+            output, noise_ratio, solver, mask_batch_size, precision, channels_last, compiled, forward
+        )
+        """How the samples are explained, to explain others in the same way."""
         resolve_solver(solver, variables.n_variables)
         check_reference_argument(reference, delta_range)
         self.variables = variables
         self.every_n_epochs = every_n_epochs
         self.n_samples = n_samples
         self.samples = samples
-        self.output = output
-        self.noise_ratio = noise_ratio
-        self.solver = solver
         self.n_loss_samples = n_loss_samples
         self.loss = loss
-        self.mask_batch_size = mask_batch_size
-        self.precision = check_precision(precision)
-        self.channels_last = channels_last
-        self.compiled = compiled
-        self.forward = forward
         self.split_batch = split_batch
         self.phase_detector = PhaseDetector() if phase_detector is None else phase_detector
         self.reference = reference
@@ -230,11 +220,10 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
         self.folder: Path | None = None
         """Where this run's files are; ``None`` before the fit and in a ``fast_dev_run``."""
         self.failures = 0
-        self._held_out: Samples | None = None
-        self._train_batches: list[Samples] = []
-        self._held_out_batches: list[Samples] = []
+        self._samples: MeasuredSamples | None = None
         self._noise_floor: NoiseFloor | None = None
         self._faults = Faults(on_error)
+        self._measurement = Measurement(variables, self.settings, self._faults, loss or classification_loss)
         self._first_phase = self.phase_detector.state_dict()
         self._fits = self._no_fits()
         self._publisher: Publisher | None = None
@@ -244,11 +233,18 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
         """Under which checkpoints keep this monitor's state."""
         return self._generate_state_key(name=self.name)
 
+    @property
+    def held_out(self) -> Samples:
+        """The samples that are explained, the same at every epoch.
+
+        Raises:
+            RuntimeError: before the training starts.
+        """
+        return self._measured_samples.explained
+
     def should_measure(self, epoch: int) -> bool:
         """Whether to measure after ``epoch`` completed epochs; 0 is the untrained network. Made to be overridden."""
         return epoch % self.every_n_epochs == 0
-
-    # -- Lightning's hooks ---------------------------------------------------------------------------------------------
 
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
         """Refuse what cannot work before any data is loaded."""
@@ -274,9 +270,17 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Take the samples and measure the untrained network; what is set up wrongly fails here."""
         log_dir = trainer.log_dir  # a collective call: never inside a rank guard
-        folder = Path(log_dir or trainer.default_root_dir, "interactions", self.name or "")
+        folder = monitor_folder(log_dir or trainer.default_root_dir, self.name or "")
         self.folder = None if trainer.fast_dev_run else folder
-        self._take_samples(trainer)
+        self._samples = measured_samples(
+            trainer,
+            self.variables,
+            self.n_samples,
+            self.n_loss_samples,
+            given=self.samples,
+            split=self.split_batch or split_batch,
+            seed=self.seed,
+        )
         self._take_reference(pl_module)
         self._publisher = self._new_publisher(trainer)
         if trainer.global_step == 0 and 0 not in self.history and self.should_measure(0):
@@ -285,7 +289,7 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
                 with self._faults.survived("logging the untrained network"):
                     logger.log_metrics(scalars(record, self._prefix), step=0)
         else:
-            self._rehearse(pl_module)
+            self._measurement.rehearse(pl_module, self._measured_samples)
         self._faults.raise_together()
         for record in list(self.history)[-1:]:
             # `self.log` is not allowed here, and callbacks that monitor a key want it from the first epoch on.
@@ -334,82 +338,6 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
         if state_dict.get("noise_floor") is not None:
             self._noise_floor = NoiseFloor.from_state(state_dict["noise_floor"])
 
-    # -- samples -------------------------------------------------------------------------------------------------------
-
-    def _take_samples(self, trainer: Any) -> None:
-        self._train_batches = self._loss_batches(trainer, flatten_loaders(trainer.train_dataloader))
-        if self.samples is not None:
-            inputs, targets = self.samples
-            targets = torch.as_tensor(targets)
-            if len(targets) != batch_size(inputs):
-                msg = (
-                    f"`samples` must be (inputs, targets) of as many samples, got {batch_size(inputs)} inputs and"
-                    f" {len(targets)} targets."
-                )
-                raise ValueError(msg)
-            self._held_out = Samples(trainer.precision_plugin.convert_input(inputs), targets)
-            self._held_out_batches = [self._held_out]
-            return
-        loaders = self._validation_loaders(trainer)
-        self._held_out = self._explained_samples(trainer, loaders)
-        self._held_out_batches = self._loss_batches(trainer, loaders)
-
-    def _validation_loaders(self, trainer: Any) -> list[Any]:
-        if trainer.val_dataloaders is None and trainer.enable_validation:
-            # Lightning sets them up late when the first epoch has no validation.
-            with validating(trainer):
-                trainer.fit_loop.epoch_loop.val_loop.setup_data()
-        loaders = flatten_loaders(trainer.val_dataloaders)
-        if not loaders:
-            msg = (
-                "InteractionMonitor needs held-out samples, but the training does not validate."
-                " HINT: give the Trainer a validation data loader and the module a `validation_step`, or the monitor"
-                " `samples=(inputs, targets)`."
-            )
-            raise MisconfigurationException(msg)
-        return loaders
-
-    def _explained_samples(self, trainer: Any, loaders: list[Any]) -> Samples:
-        def has_variables(batch: Any) -> list[bool]:
-            return [draw is not None for draw in self.variables.draw(self._prepare(trainer, batch).inputs)]
-
-        batches, skipped = take_samples(loaders, self.n_samples, seed=self.seed, accept=has_variables, together=True)
-        if not batches:
-            msg = (
-                f"None of the {skipped} held-out samples has {self.variables.n_variables} input variables."
-                f" HINT: use a smaller `n_variables`."
-            )
-            raise MisconfigurationException(msg)
-        samples = Samples.joined([self._prepare(trainer, batch) for batch in batches])
-        if len(samples) < self.n_samples:
-            rank_zero_warn(
-                f"InteractionMonitor was asked for n_samples={self.n_samples} but found {len(samples)} held-out samples"
-                f" with {self.variables.n_variables} input variables; it uses these."
-            )
-        return samples
-
-    def _loss_batches(self, trainer: Any, loaders: list[Any]) -> list[Samples]:
-        batches, _ = take_samples(loaders, self.n_loss_samples, seed=loss_seed(self.seed))
-        return [self._prepare(trainer, batch) for batch in batches]
-
-    def _prepare(self, trainer: Any, batch: Any) -> Samples:
-        return prepared(trainer, batch, self.split_batch or split_batch, seed=self.seed)
-
-    # -- measuring -----------------------------------------------------------------------------------------------------
-
-    def _rehearse(self, pl_module: Any) -> None:
-        """Measure the losses and explain one sample: a mistake in the set-up shows now, not after the first epochs."""
-        held_out = self._usable_samples()
-        draws = self.variables.draw(held_out.inputs)
-        rows = [row for row, draw in enumerate(draws) if draw is not None][:1] or slice(None)
-        try:
-            self._losses(pl_module)
-            self._explain(pl_module, Samples(take_rows(held_out.inputs, rows), held_out.targets[rows]), solver="none")
-        except (ValueError, TypeError):
-            raise
-        except Exception as error:  # noqa: BLE001  # the network's own trouble; the measurement will tell
-            self._faults.take(error, "a rehearsal on one sample failed with", "rehearsal")
-
     def _measure(self, trainer: Any, pl_module: Any, *, epoch: int, configuring: bool = False) -> dict[str, Any]:
         """Measure, and keep the record; a failure is a record of NaN, except for mistakes in the set-up."""
         started = time.perf_counter()
@@ -417,14 +345,16 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
         record: dict[str, Any] = failed(self.variables.n_variables)
         losses = {"train_loss": math.nan, "held_out_loss": math.nan}
         try:
-            samples = self._usable_samples()
-            share = share_of(range(len(samples)), trainer.global_rank, trainer.world_size)
+            samples = self._measured_samples
+            share = share_of(range(len(samples.explained)), trainer.global_rank, trainer.world_size)
             # The ranks' batch norms may differ until the next step.
             with first_rank_buffers(pl_module):
-                losses = self._losses(pl_module)
+                losses = self._measurement.losses(pl_module, samples)
                 with measurement_bar(trainer, f"Interactions at epoch {epoch}", len(share), self._faults) as progress:
-                    self.interactions = self._explain(pl_module, samples, progress=progress, warm_start=previous)
-                record = summarize(self.interactions) | self._noise(pl_module, samples, self.interactions.threshold)
+                    self.interactions = self._measurement.explain(
+                        pl_module, samples.explained, progress=progress, warm_start=previous
+                    )
+                record = summarize(self.interactions) | self._noise(pl_module, self.interactions.threshold)
         except Exception as error:
             if configuring and isinstance(error, (ValueError, TypeError)):
                 raise
@@ -448,63 +378,12 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
             self._publisher.measurement(epoch, self.history, self.interactions, changed)
         return record
 
-    def _explain(self, pl_module: Any, samples: Samples, **options: Any) -> Interactions:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
-            interactions = explain(
-                pl_module,
-                samples.inputs,
-                samples.targets,
-                self.variables,
-                output=self.output,
-                noise_ratio=self.noise_ratio,
-                mask_batch_size=self.mask_batch_size,
-                forward=self.forward,
-                precision=self.precision,
-                channels_last=self.channels_last,
-                compiled=self.compiled,
-                share_out=share_out,
-                **{"solver": self.solver} | options,
-            )
-        for warning in caught:
-            self._faults.warn_once(str(warning.message), key=f"{warning.filename}:{warning.lineno}")
-        return interactions
-
-    def _noise(self, pl_module: Any, samples: Samples, threshold: float) -> dict[str, Any]:
+    def _noise(self, pl_module: Any, threshold: float) -> dict[str, Any]:
         """What rounding alone would look like; measured once in a run, and no reason for a measurement to fail."""
         if self._noise_floor is None:
-            draws = self.variables.draw(samples.inputs)
-            rows = [row for row, draw in enumerate(draws) if draw is not None][:2]
-            try:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")  # the measurement has said all this
-                    self._noise_floor = noise_floor(
-                        pl_module,
-                        take_rows(samples.inputs, rows),
-                        samples.targets[rows],
-                        self.variables,
-                        [draw for draw in draws if draw is not None][:2],
-                        output=resolve_output(self.output),
-                        forward=self.forward,
-                        mask_batch_size=self.mask_batch_size,
-                        precision=self.precision,
-                    )
-            except Exception as error:  # noqa: BLE001  # e.g. a network or a device that knows no float64
-                self._faults.warn_once(f"the noise floor could not be measured: {text_of(error)}.", "noise floor")
-                self._noise_floor = NoiseFloor.unknown(self.variables.n_variables)
-        if orders := self._noise_floor.exceeds(threshold):
-            self._faults.warn_once(
-                f"rounding alone makes effects larger than the threshold {threshold:.3g} in the orders {orders}; what"
-                f" is found there may be arithmetic. HINT: pass `precision='float64'`.",
-                key="noise floor exceeds the threshold",
-            )
+            self._noise_floor = self._measurement.noise_floor(pl_module, self.held_out)
+        self._measurement.warn_of_noise(self._noise_floor, threshold)
         return {"noise_floor": list(self._noise_floor.effect)}
-
-    def _usable_samples(self) -> Samples:
-        if self._held_out is None:
-            msg = "InteractionMonitor has no samples before the training starts."
-            raise RuntimeError(msg)
-        return self._held_out
 
     def _new_publisher(self, trainer: Any) -> Publisher | None:
         if self.folder is None or not trainer.is_global_zero:
@@ -512,7 +391,7 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
         publisher = Publisher(
             trainer, self.folder, self._prefix, self.name, self._faults.survived, verbose=self.verbose
         )
-        publisher.begin(self._usable_samples(), self.variables, self.history)
+        publisher.begin(self.held_out, self.variables, self.history)
         return publisher
 
     def _no_fits(self) -> ReferenceFits:
@@ -522,7 +401,7 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
         """Explain the samples as the network at a checkpoint sees them, where that is the reference."""
         if is_checkpoint(self.reference):
             with weights_of(pl_module, self.reference):
-                self._fits.reference = self._explain(pl_module, self._usable_samples())
+                self._fits.reference = self._measurement.explain(pl_module, self.held_out)
         reference = self._fits.reference
         if not isinstance(reference, str) and reference.n_variables != self.variables.n_variables:
             msg = (
@@ -530,14 +409,6 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
                 f" {self.variables.n_variables}. HINT: the decay is compared order by order: use the same number."
             )
             raise ValueError(msg)
-
-    def _losses(self, pl_module: Any) -> dict[str, float]:
-        def measure(batches: list[Samples]) -> float:
-            return mean_loss(pl_module, batches, self.loss or classification_loss, self.forward or call_network)
-
-        return together(
-            lambda: {"train_loss": measure(self._train_batches), "held_out_loss": measure(self._held_out_batches)}
-        )[0]
 
     def _phase(self, epoch: int, record: dict[str, Any]) -> dict[str, Any]:
         gap = record["held_out_loss"] - record["train_loss"]
@@ -566,6 +437,13 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
         for epoch, fit in changed.items():
             self.history.update(epoch, fit)
         return sorted(changed)
+
+    @property
+    def _measured_samples(self) -> MeasuredSamples:
+        if self._samples is None:
+            msg = "InteractionMonitor has no samples before the training starts."
+            raise RuntimeError(msg)
+        return self._samples
 
     @property
     def _prefix(self) -> str:

@@ -9,7 +9,7 @@ from lightning_interactions.callback.loggers import log_pictures, save_pictures
 from lightning_interactions.callback.progress import announce, measurement_line
 from lightning_interactions.callback.tab import log_measurement, log_refit, log_samples, samples_document
 from lightning_interactions.files import write_whole
-from lightning_interactions.refit import history_file, interactions_file
+from lightning_interactions.run_files import history_file, interactions_file, samples_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,7 +57,7 @@ class Publisher:
         """Show what is explained and, where a training is resumed, what was measured before."""
         with self._survived("showing the samples"):
             document = samples_document(samples.inputs, variables, samples.targets)
-            with write_whole(self._folder / "samples.json") as file:
+            with write_whole(samples_file(self._folder)) as file:
                 file.write(json.dumps(document).encode())
             for logger in self._trainer.loggers:
                 log_samples(logger, document, self._step, self._prefix)

@@ -41,7 +41,23 @@ _ALSO_LOGGED = ("train_loss", "held_out_loss", "loss_gap", "overfitting", "onset
 
 
 def summarize(interactions: Interactions) -> dict[str, Any]:
-    """What one set of interactions says, as plain data."""
+    """What one set of interactions says, as plain data.
+
+    Args:
+        interactions: of one measurement.
+
+    Returns:
+        the keys of a record that come from the interactions alone; see the table of
+        :class:`~lightning_interactions.InteractionMonitor` for their meaning and unit. Keys with one number for each
+        order hold a list of ``n``.
+
+    Example:
+        >>> import torch
+        >>> from lightning_interactions import sparsify
+        >>> record = summarize(sparsify(torch.tensor([[0.0, 1.0, 2.0, 5.0]])))
+        >>> record["n_samples"], len(record["positive"])
+        (1, 2)
+    """
     positive, negative = order_strength(interactions)
     normalized_positive, normalized_negative = order_strength(interactions, normalize=True)
     return {
@@ -66,7 +82,15 @@ def summarize(interactions: Interactions) -> dict[str, Any]:
 
 
 def failed(n_variables: int) -> dict[str, Any]:
-    """The same keys for a measurement that failed: NaN everywhere."""
+    """The same keys for a measurement that failed: NaN everywhere.
+
+    Args:
+        n_variables: number ``n`` of input variables of a sample.
+
+    Example:
+        >>> failed(2)["positive"], failed(2)["n_samples"]
+        ([nan, nan], 0)
+    """
     per_order = {key: [math.nan] * n_variables for key in _PER_ORDER}
     return (
         {"n_variables": n_variables} | per_order | dict.fromkeys((*_NUMBERS, *_CONDITIONS), math.nan) | {"n_samples": 0}
@@ -74,7 +98,20 @@ def failed(n_variables: int) -> dict[str, Any]:
 
 
 def scalars(record: dict[str, Any], prefix: str = PREFIX) -> dict[str, float]:
-    """The numbers of a record under the keys that are logged."""
+    """The numbers of a record under the keys that are logged.
+
+    Args:
+        record: one measurement as plain data; keys that it lacks, as those of an earlier version do, are NaN.
+        prefix: what every key starts with.
+
+    Returns:
+        one number a key; a list becomes ``…/order_01``, ``…/order_02`` and so on.
+
+    Example:
+        >>> logged = scalars({"n_variables": 2, "mean_order": 1.2, "positive": [0.3, 0.1]})
+        >>> logged["interactions/mean_order"], logged["interactions/positive/order_02"]
+        (1.2, 0.1)
+    """
     # Records of an earlier version lack some keys.
     logged = {key: float(record.get(key, math.nan)) for key in (*_NUMBERS, *_CONDITIONS, *FIT_NUMBERS, *_ALSO_LOGGED)}
     for key in (*_PER_ORDER, *FIT_LISTS):

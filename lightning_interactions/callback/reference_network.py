@@ -49,7 +49,11 @@ def is_checkpoint(reference: Any) -> TypeGuard[str | Path]:
 
 
 def known_reference(reference: str | Path | Interactions) -> str | Interactions | None:
-    """The reference as the fits take it; ``None`` for a checkpoint."""
+    """The reference as the fits take it; ``None`` for a checkpoint.
+
+    Raises:
+        ValueError: if it names a file that holds no interactions.
+    """
     if is_checkpoint(reference):
         return None
     return Interactions.load(reference) if _is_file(reference) else reference  # type: ignore[return-value]

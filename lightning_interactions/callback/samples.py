@@ -43,7 +43,16 @@ _TARGET_KEYS = ("labels", "label", "targets", "target", "y")
 
 @dataclass(frozen=True)
 class Samples:
-    """Some samples: inputs as the network takes them, and true targets ``(samples,)``."""
+    """Some samples.
+
+    Attributes:
+        inputs: as the network takes them: a tensor, or a mapping or sequence of tensors.
+        targets: true classes ``(samples,)``.
+
+    Example:
+        >>> len(Samples({"x": torch.zeros(3, 2)}, torch.tensor([0, 1, 1])))
+        3
+    """
 
     inputs: Any
     targets: Tensor
@@ -53,7 +62,13 @@ class Samples:
 
     @classmethod
     def joined(cls, parts: Sequence[Samples]) -> Samples:
-        """Several sets of samples as one; their inputs must have the same structure and shape."""
+        """Several sets of samples as one; their inputs must have the same structure and shape.
+
+        Example:
+            >>> some = Samples(torch.zeros(2, 3), torch.tensor([0, 1]))
+            >>> Samples.joined([some, some]).targets.tolist()
+            [0, 1, 0, 1]
+        """
         return cls(join_rows([part.inputs for part in parts]), torch.cat([part.targets for part in parts]))
 
 
@@ -63,6 +78,12 @@ def split_batch(batch: Any) -> tuple[Any, Tensor]:
     A tuple or list holds inputs first and targets second. In a mapping the targets are called ``labels``, ``label``,
     ``targets``, ``target`` or ``y``; the other tensors are the inputs, on their own if there is one and it is not
     ``input_ids``.
+
+    Args:
+        batch: what a data loader gives.
+
+    Returns:
+        the inputs, as the network takes them, and the targets ``(samples,)``.
 
     Raises:
         TypeError: if the batch is neither.
@@ -91,7 +112,12 @@ def split_batch(batch: Any) -> tuple[Any, Tensor]:
 
 
 def flatten_loaders(loaders: Any) -> list[Any]:
-    """The data loaders in whatever a training was given: none, one, or a sequence or mapping of them."""
+    """The data loaders in whatever a training was given: none, one, or a sequence or mapping of them.
+
+    Example:
+        >>> flatten_loaders({"one": "a loader", "more": ["another", "a third"]})
+        ['a loader', 'another', 'a third']
+    """
     if loaders is None:
         return []
     if isinstance(loaders, Mapping):
@@ -121,6 +147,12 @@ def take_samples(
 
     Returns:
         the batches, with ``count`` samples in all or as many as there are, and how many samples were not accepted.
+
+    Example:
+        >>> loader = DataLoader(range(10), batch_size=2)
+        >>> batches, refused = take_samples([loader], 4, seed=0, accept=lambda batch: [bool(x % 2) for x in batch])
+        >>> [len(batch) for batch in batches], all(x % 2 for batch in batches for x in batch)
+        ([2, 2], True)
     """
     with fixed_random_state(seed), ExitStack() as stack:
         for loader in loaders:
@@ -153,7 +185,16 @@ def loss_seed(seed: int) -> int:
 
 @contextmanager
 def fixed_random_state(seed: int) -> Iterator[None]:
-    """Draw the same random numbers in this block each time, and leave every random state as it was."""
+    """Draw the same random numbers in this block each time, and leave every random state as it was.
+
+    Example:
+        >>> drawn = []
+        >>> for _ in range(2):
+        ...     with fixed_random_state(0):
+        ...         drawn.append(random.random())
+        >>> drawn[0] == drawn[1]
+        True
+    """
     with random_state_kept():
         torch.default_generator.manual_seed(seed)
         if torch.cuda.is_initialized():
@@ -185,6 +226,10 @@ def prepared(trainer: Any, batch: Any, split: SplitBatch, *, seed: int) -> Sampl
 
     Returns:
         the samples, on the CPU.
+
+    Raises:
+        TypeError: if ``split`` does not know such batches.
+        ValueError: likewise.
     """
     with fixed_random_state(seed), validating(trainer):
         # The three steps that Lightning's loops take.

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from lightning_interactions.callback.record import PREFIX
 from lightning_interactions.masking.batches import take_rows
+from lightning_interactions.masking.variables import usable_draws
 from lightning_interactions.tensorboard_plugin.documents import PLUGIN_NAME, encode, record_tag
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ def samples_document(inputs: Any, variables: Variables, targets: Tensor | None =
         >>> document["samples"][0]["cells"]
         [[0.5, 0.5, 0.5, 0.5]]
     """
-    drawn = [(row, draw) for row, draw in enumerate(variables.draw(inputs)) if draw is not None][:_SAMPLES]
+    drawn = usable_draws(variables.draw(inputs))[:_SAMPLES]
     some = take_rows(inputs, [row for row, _ in drawn])
     samples = []
     for position, (row, draw) in enumerate(drawn):

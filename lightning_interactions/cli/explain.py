@@ -7,15 +7,17 @@ import pickle
 import re
 import sys
 import time
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from lightning_interactions.callback.held_out import explained_samples, given_samples
 from lightning_interactions.callback.monitor import InteractionMonitor
 from lightning_interactions.callback.record import summarize
-from lightning_interactions.callback.samples import flatten_loaders
+from lightning_interactions.callback.samples import flatten_loaders, prepared, split_batch
 
 if TYPE_CHECKING:
     import argparse
@@ -300,9 +302,14 @@ def _nothing(*_: Any, **__: Any) -> None:
 def _samples(monitor: InteractionMonitor, trainer: Any) -> Samples:
     """The samples that the monitor explained in the training, or would have."""
     if monitor.samples is not None:
-        monitor._take_samples(trainer)  # noqa: SLF001  # the same samples by the same code
-        return monitor._usable_samples()  # noqa: SLF001
-    return monitor._explained_samples(trainer, flatten_loaders(trainer.val_dataloaders))  # noqa: SLF001
+        return given_samples(trainer, *monitor.samples)
+    return explained_samples(
+        flatten_loaders(trainer.val_dataloaders),
+        monitor.variables,
+        monitor.n_samples,
+        seed=monitor.seed,
+        prepare=partial(prepared, trainer, split=monitor.split_batch or split_batch, seed=monitor.seed),
+    )
 
 
 def _explained(
@@ -324,7 +331,7 @@ def _explain_one(
     content = _load(checkpoint, trust=trust)
     model.on_load_checkpoint(content)
     model.load_state_dict(content["state_dict"])
-    found = monitor._explain(model, samples)  # noqa: SLF001
+    found = monitor.settings.explain(model, samples, monitor.variables)
     found.provenance.update(
         {key: content[name] for key, name in (("epoch", "epoch"), ("global_step", "global_step")) if name in content}
         | {"checkpoint": checkpoint.name}

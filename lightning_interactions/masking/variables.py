@@ -31,6 +31,7 @@ __all__ = [
     "check_whole",
     "mask_regions",
     "sample_generators",
+    "usable_draws",
 ]
 
 
@@ -201,6 +202,20 @@ def _multiplied(x: Tensor, regions: Tensor, masks: Tensor, baseline: Tensor, *, 
     present = present.unsqueeze(2) if per_channel else present
     masked = x * present
     return torch.addcmul(masked, baseline, 1 - present, out=masked) if baseline.any() else masked
+
+
+def usable_draws(draws: Sequence[Draw | None]) -> list[tuple[int, Draw]]:
+    """The samples that have enough variables: each one's row and its draw.
+
+    Args:
+        draws: one entry a sample, as :meth:`Variables.draw` returns them.
+
+    Example:
+        >>> draw = Draw(positions=((0,),), names=("age",), baseline=(0.0,))
+        >>> [row for row, _ in usable_draws([None, draw, None, draw])]
+        [1, 3]
+    """
+    return [(row, draw) for row, draw in enumerate(draws) if draw is not None]
 
 
 def sample_generators(inputs: Any, seed: int) -> Iterator[torch.Generator]:

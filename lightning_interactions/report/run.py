@@ -6,21 +6,25 @@ import json
 import math
 import warnings
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lightning_interactions.history import History
 from lightning_interactions.interactions import Interactions
-from lightning_interactions.refit import history_file, interactions_file, refit
+from lightning_interactions.refit import refit
+from lightning_interactions.run_files import (
+    history_file,
+    interactions_file,
+    monitor_folder,
+    monitor_folders,
+    samples_file,
+)
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator
+    from pathlib import Path
 
 __all__ = ["Run", "read_runs"]
 
-_FOLDER = "interactions"
-_SAMPLES = "samples.json"
 _FIT = "decay_positive"
 _SHOWN_SAMPLES = 8
 _SHOWN_EFFECTS = 6
@@ -63,31 +67,22 @@ def read_runs(path: str | os.PathLike[str]) -> list[Run]:
     Raises:
         FileNotFoundError: if there is no history in that folder.
         ValueError: if a history is damaged or empty.
+
+    Example:
+        >>> import tempfile
+        >>> folder = monitor_folder(tempfile.mkdtemp(), "late")
+        >>> History([{"epoch": 5, "mean_order": 2.1}]).save(history_file(folder))
+        >>> [(run.monitor, run.history.epochs) for run in read_runs(folder)]
+        [('late', [5])]
     """
-    found = list(_monitors(Path(path)))
+    found = list(monitor_folders(path))
     if not found:
         msg = (
-            f"`path` must be a folder with an InteractionMonitor's '{history_file(_FOLDER)}', got '{path}'."
+            f"`path` must be a folder with an InteractionMonitor's '{history_file(monitor_folder(''))}', got '{path}'."
             f" HINT: give the Trainer's log folder, e.g. lightning_logs/version_0."
         )
         raise FileNotFoundError(msg)
     return [_read(*monitor) for monitor in found]
-
-
-def _monitors(path: Path) -> Iterator[tuple[Path, Path, str]]:
-    """Every folder with a history: itself, the log folder of its run, the monitor's name."""
-    if not path.is_dir():
-        return
-    path = path.resolve()
-    folder = path / _FOLDER if (path / _FOLDER).is_dir() else path
-    if folder.name != _FOLDER and history_file(folder).is_file() and folder.parent.name == _FOLDER:
-        yield folder, folder.parent.parent, folder.name
-        return
-    if history_file(folder).is_file():
-        yield folder, folder.parent if folder.name == _FOLDER else folder, ""
-    for child in sorted(folder.iterdir()):
-        if history_file(child).is_file():
-            yield child, folder.parent, child.name
 
 
 def _read(folder: Path, log_dir: Path, monitor: str) -> Run:
@@ -106,7 +101,7 @@ def _read(folder: Path, log_dir: Path, monitor: str) -> Run:
             notes.append(str(error).replace(str(folder), "…"))
             continue
         strongest[epoch] = _strongest(last)
-    samples = _samples(folder / _SAMPLES, notes) or ([] if last is None else _names_only(last))
+    samples = _samples(samples_file(folder), notes) or ([] if last is None else _names_only(last))
     return Run("/".join(log_dir.parts[-2:]).lstrip("/"), monitor, history, strongest, samples, last, notes)
 
 

@@ -6,13 +6,13 @@ import warnings
 import pytest
 import torch
 
-import lightning_interactions.callback.monitor as monitor_module
+import lightning_interactions.callback.measurement as measurement_module
 
 
 def test_it_is_measured_once_and_kept_in_every_record(fit, make_monitor, monkeypatch):
     calls = []
-    measure = monitor_module.noise_floor
-    monkeypatch.setattr(monitor_module, "noise_floor", lambda *a, **o: calls.append(o) or measure(*a, **o))
+    measure = measurement_module.noise_floor
+    monkeypatch.setattr(measurement_module, "noise_floor", lambda *a, **o: calls.append(o) or measure(*a, **o))
     monitor = make_monitor()
     trainer, _ = fit(monitor)
 

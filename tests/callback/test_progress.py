@@ -183,11 +183,11 @@ def test_transfer_hooks_see_a_validation_and_are_called_in_the_order_of_lightnin
     assert stages == [True]
     assert monitor.failures == 0
     expected = draw(12, 2)[0] * 2 + 1
-    held_out = monitor._held_out.inputs
+    held_out = monitor.held_out.inputs
     assert sorted(image.sum().item() for image in held_out) == pytest.approx(
         sorted(image.sum().item() for image in expected), rel=1e-5
     )
-    train = torch.cat([batch.inputs for batch in monitor._train_batches])
+    train = torch.cat([batch.inputs for batch in monitor._samples.train_batches])
     assert sorted(image.sum().item() for image in train) == pytest.approx(
         sorted((image * 2 + 1).sum().item() for image in draw(24, 1)[0]), rel=1e-5
     )
@@ -207,7 +207,7 @@ def test_hooks_of_a_data_module(make_monitor, make_module, make_trainer, make_lo
     monitor = make_monitor()
     make_trainer(monitor).fit(make_module(), datamodule=Data())
     assert monitor.failures == 0
-    assert set(monitor._held_out.inputs.flatten().tolist()) == {5.0}
+    assert set(monitor.held_out.inputs.flatten().tolist()) == {5.0}
 
 
 RECORD = {"epoch": 25, "phase": "overfitting", "mean_order": 2.326, "n_samples": 24, "seconds": 4.49}

@@ -121,7 +121,7 @@ def test_the_samples_do_not_depend_on_the_random_state_of_the_process(kind, fit,
         fit(monitor, module=module(), loaders=(loader, loader), max_epochs=1, limit_train_batches=1, seed=seed)
         taken.append(monitor)
     one, two = taken
-    assert torch.equal(one._held_out.inputs, two._held_out.inputs)
+    assert torch.equal(one.held_out.inputs, two.held_out.inputs)
     assert one.history[0]["train_loss"] == two.history[0]["train_loss"]
     assert one.history[0]["l1"] == two.history[0]["l1"]
 

@@ -200,7 +200,7 @@ def test_too_few_variables_in_some_samples(cls, given, fit, make_monitor, draw):
     fit(monitor, loaders=(train, val))
     assert monitor.failures == 0
     assert monitor.history[2]["n_samples"] == 3
-    firsts = monitor._held_out.inputs[:, 0, 0, 0].tolist()
+    firsts = monitor.held_out.inputs[:, 0, 0, 0].tolist()
     used = [firsts[row] for row in monitor.interactions.provenance["samples"]]
     assert sorted(used) == [9.0, 10.0, 11.0]
 

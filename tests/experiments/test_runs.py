@@ -133,6 +133,14 @@ def test_a_seed_of_the_data_wins(home):
     assert cli.datamodule.seed == 7
 
 
+def test_the_similarity_is_measured_with_the_settings_of_the_monitor(home):
+    cli = fit(home, "--seed_everything=3", "--monitor.precision=float64", "--monitor.solver=none")
+    parts = cli.config_init["fit"].similarity.monitors
+
+    assert [part.settings for part in parts] == [cli.config_init["fit"].monitor.settings] * 2
+    assert all(part.interactions.provenance["precision"] == "float64" for part in parts)
+
+
 def test_what_was_trained_on_is_written_down(whole):
     cli, folder = whole
     record = json.loads((folder / "data.json").read_text())

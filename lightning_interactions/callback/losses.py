@@ -1,4 +1,4 @@
-"""The gap between held-out and training loss, measured on two fixed sets of samples in evaluation mode."""
+"""The mean loss of a network on stored samples, in evaluation mode."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
     from lightning_interactions.callback.samples import Samples
 
-__all__ = ["Loss", "classification_loss", "mean_loss"]
+__all__ = ["MeanLoss", "classification_loss", "mean_loss"]
 
-Loss = Callable[[Tensor, Tensor], Tensor]
+MeanLoss = Callable[[Tensor, Tensor], Tensor]
 """``(logits, targets) -> scalar``: the mean over the samples."""
 
 
@@ -31,6 +31,9 @@ def classification_loss(logits: Tensor, targets: Tensor) -> Tensor:
     Args:
         logits: ``(B, K)``, ``(B, 1)`` or ``(B,)``.
         targets: true classes ``(B,)``.
+
+    Returns:
+        the mean over the samples, a scalar.
 
     Raises:
         ValueError: if a target is no class of the head.
@@ -55,7 +58,7 @@ def classification_loss(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def mean_loss(
-    model: nn.Module, batches: list[Samples], loss: Loss = classification_loss, forward: Forward = call_network
+    model: nn.Module, batches: list[Samples], loss: MeanLoss = classification_loss, forward: Forward = call_network
 ) -> float:
     """The mean loss over stored samples, in evaluation mode; the network is left as it was found.
 
@@ -67,6 +70,18 @@ def mean_loss(
 
     Returns:
         the loss in the unit of ``loss``; NaN without samples.
+
+    Raises:
+        ValueError: if ``forward`` returns no logits, or ``loss`` refuses the targets.
+
+    Example:
+        >>> import torch
+        >>> from lightning_interactions.callback.samples import Samples
+        >>> network = torch.nn.Linear(2, 4)
+        >>> _ = torch.nn.init.zeros_(network.weight), torch.nn.init.zeros_(network.bias)
+        >>> batches = [Samples(torch.rand(size, 2), torch.zeros(size)) for size in (3, 1)]
+        >>> round(mean_loss(network, batches), 4)  # log 4
+        1.3863
     """
     device = device_of(model)
     total, count = 0.0, 0

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from lightning_interactions.callback.loss_gap import classification_loss, mean_loss
+from lightning_interactions.callback.losses import classification_loss, mean_loss
 from lightning_interactions.callback.samples import Samples
 
 

@@ -1,4 +1,4 @@
-"""Which training samples the loss is measured on, when the labels of some were reset."""
+"""Which samples are measured: not before a training, and for the loss not those whose labels were reset."""
 
 import pytest
 import torch
@@ -18,7 +18,15 @@ def test_labels_reset_by_a_permutation_of_the_same_seed_are_no_more_often_among_
     train = DataLoader(TensorDataset(images, labels), batch_size=500, shuffle=True)
     monitor = make_monitor(n_loss_samples=N_RESET, seed=seed)
     fit(monitor, loaders=(train, make_loaders()[1]), max_epochs=1)
-    drawn = torch.cat([batch.inputs for batch in monitor._train_batches])
+    drawn = torch.cat([batch.inputs for batch in monitor._samples.train_batches])
     among = (drawn == 100.0).all(dim=(1, 2, 3)).sum().item()
     # Hypergeometric: 10 ± 2.9 of the hundred; all of them if both permutations are one.
     assert among <= 10 + 4 * 2.9
+
+
+def test_there_are_none_before_the_training(fit, make_monitor):
+    monitor = make_monitor(n_samples=4)
+    with pytest.raises(RuntimeError, match="no samples before the training starts"):
+        _ = monitor.held_out
+    fit(monitor, max_epochs=1)
+    assert len(monitor.held_out) == 4

@@ -1,0 +1,171 @@
+"""Which samples of a training are measured: those that are explained, and those on which the losses are taken."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.utilities import rank_zero_warn
+
+from lightning_interactions.callback.samples import (
+    Samples,
+    SplitBatch,
+    flatten_loaders,
+    loss_seed,
+    prepared,
+    take_samples,
+    validating,
+)
+from lightning_interactions.masking.batches import batch_size
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lightning_interactions.masking.variables import Variables
+
+__all__ = ["MeasuredSamples", "Prepare", "explained_samples", "given_samples", "measured_samples"]
+
+Prepare = Callable[[Any], Samples]
+"""A loader's batch as the network takes it."""
+
+
+@dataclass(frozen=True)
+class MeasuredSamples:
+    """All samples that a monitor measures; they stay the same for a whole training.
+
+    Attributes:
+        explained: held-out samples whose interactions are extracted.
+        train_batches: training samples for the loss, batch by batch.
+        held_out_batches: held-out samples for the loss, likewise.
+    """
+
+    explained: Samples
+    train_batches: list[Samples]
+    held_out_batches: list[Samples]
+
+
+def measured_samples(
+    trainer: Any,
+    variables: Variables,
+    n_samples: int,
+    n_loss_samples: int,
+    *,
+    given: tuple[Any, Any] | None,
+    split: SplitBatch,
+    seed: int,
+) -> MeasuredSamples:
+    """Take the samples of a training that begins.
+
+    Args:
+        trainer: the Trainer, in its ``fit``.
+        variables: what the input variables are.
+        n_samples: held-out samples to explain.
+        n_loss_samples: samples of each of the two sets for the losses.
+        given: ``(inputs, targets)`` to explain and to take the held-out loss on; ``None`` takes samples from the
+            validation data loaders.
+        split: parts a batch into inputs and targets.
+        seed: decides which samples are taken.
+
+    Returns:
+        the samples, on the CPU.
+
+    Raises:
+        MisconfigurationException: if there are no held-out samples, or none has enough variables.
+        TypeError: if ``split`` does not know such batches.
+        ValueError: likewise, or if ``given`` are not as many inputs as targets.
+    """
+    prepare: Prepare = partial(prepared, trainer, split=split, seed=seed)
+
+    def loss_batches(loaders: Sequence[Any]) -> list[Samples]:
+        batches, _ = take_samples(loaders, n_loss_samples, seed=loss_seed(seed))
+        return [prepare(batch) for batch in batches]
+
+    train_batches = loss_batches(flatten_loaders(trainer.train_dataloader))
+    if given is not None:
+        explained = given_samples(trainer, *given)
+        return MeasuredSamples(explained, train_batches, [explained])
+    loaders = _validation_loaders(trainer)
+    explained = explained_samples(loaders, variables, n_samples, seed=seed, prepare=prepare)
+    return MeasuredSamples(explained, train_batches, loss_batches(loaders))
+
+
+def given_samples(trainer: Any, inputs: Any, targets: Any) -> Samples:
+    """Samples that a user has given, in the Trainer's precision.
+
+    Raises:
+        ValueError: if there are not as many inputs as targets.
+    """
+    targets = torch.as_tensor(targets)
+    if len(targets) != batch_size(inputs):
+        msg = (
+            f"`samples` must be (inputs, targets) of as many samples, got {batch_size(inputs)} inputs and"
+            f" {len(targets)} targets."
+        )
+        raise ValueError(msg)
+    return Samples(trainer.precision_plugin.convert_input(inputs), targets)
+
+
+def explained_samples(
+    loaders: Sequence[Any], variables: Variables, n_samples: int, *, seed: int, prepare: Prepare
+) -> Samples:
+    """Draw the samples to be explained from data loaders; the same ones each time.
+
+    Args:
+        loaders: the validation data loaders, see :func:`~.samples.flatten_loaders`.
+        variables: what the input variables are; samples with too few of them are passed over.
+        n_samples: how many.
+        seed: decides which.
+        prepare: what the network takes of a loader's batch.
+
+    Returns:
+        ``n_samples`` samples, or with a warning as many as there are.
+
+    Raises:
+        MisconfigurationException: if no sample has enough variables.
+
+    Example:
+        >>> import torch
+        >>> from torch.utils.data import DataLoader, TensorDataset
+        >>> from lightning_interactions import Columns
+        >>> loader = DataLoader(TensorDataset(torch.rand(9, 3), torch.zeros(9)), batch_size=4)
+        >>> len(explained_samples([loader], Columns(3), 5, seed=0, prepare=lambda batch: Samples(*batch)))
+        5
+    """
+
+    def has_variables(batch: Any) -> list[bool]:
+        return [draw is not None for draw in variables.draw(prepare(batch).inputs)]
+
+    batches, skipped = take_samples(loaders, n_samples, seed=seed, accept=has_variables, together=True)
+    if not batches:
+        msg = (
+            f"None of the {skipped} held-out samples has {variables.n_variables} input variables."
+            f" HINT: use a smaller `n_variables`."
+        )
+        raise MisconfigurationException(msg)
+    samples = Samples.joined([prepare(batch) for batch in batches])
+    if len(samples) < n_samples:
+        rank_zero_warn(
+            f"InteractionMonitor was asked for n_samples={n_samples} but found {len(samples)} held-out samples"
+            f" with {variables.n_variables} input variables; it uses these."
+        )
+    return samples
+
+
+def _validation_loaders(trainer: Any) -> list[Any]:
+    if trainer.val_dataloaders is None and trainer.enable_validation:
+        # Lightning sets them up late when the first epoch has no validation.
+        with validating(trainer):
+            trainer.fit_loop.epoch_loop.val_loop.setup_data()
+    loaders = flatten_loaders(trainer.val_dataloaders)
+    if not loaders:
+        msg = (
+            "InteractionMonitor needs held-out samples, but the training does not validate."
+            " HINT: give the Trainer a validation data loader and the module a `validation_step`, or the monitor"
+            " `samples=(inputs, targets)`."
+        )
+        raise MisconfigurationException(msg)
+    return loaders
