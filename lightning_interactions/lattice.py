@@ -28,6 +28,7 @@ __all__ = [
     "reconstruct",
     "subset_masks",
     "subset_order",
+    "sum_by_order",
     "values_from_and",
     "values_from_or",
     "variable_count",
@@ -119,6 +120,31 @@ def subset_order(n_variables: int, device: torch.device | str | None = None) -> 
         [0, 1, 1, 2, 1, 2, 2, 3]
     """
     return subset_masks(n_variables, device).sum(dim=1)
+
+
+def sum_by_order(x: Tensor) -> Tensor:
+    r"""The sum over the subsets of each order, :math:`\sum_{|S| = m} x_S` for :math:`m = 0 … n`.
+
+    On a CUDA device the terms are added in no fixed order, which rounds differently each time, except after
+    ``torch.use_deterministic_algorithms(True)``.
+
+    Args:
+        x: tensor ``(..., 2**n)``.
+
+    Returns:
+        tensor ``(..., n + 1)`` of the same type; entry 0 belongs to the empty set.
+
+    Raises:
+        ValueError: if the last axis is not a power of two.
+
+    Example:
+        >>> import torch
+        >>> sum_by_order(torch.tensor([1.0, 2.0, 3.0, 4.0])).tolist()
+        [1.0, 5.0, 4.0]
+    """
+    n_variables = variable_count(x)
+    sums = x.new_zeros(*x.shape[:-1], n_variables + 1)
+    return sums.index_add_(-1, subset_order(n_variables, x.device), x)
 
 
 def moebius(x: Tensor, *, dtype: torch.dtype | None = torch.float64) -> Tensor:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from lightning_interactions.distribution.strength import salient_effects
-from lightning_interactions.lattice import and_interactions, or_interactions, subset_order, variable_count
+from lightning_interactions.lattice import and_interactions, or_interactions, subset_order, sum_by_order
 
 if TYPE_CHECKING:
     from lightning_interactions.interactions import Interactions
@@ -142,11 +142,8 @@ def mean_outputs(values: Tensor) -> Tensor:
     if not len(values) or not values.isfinite().all():
         msg = f"`values` must be finite outputs of at least one sample, got shape {tuple(values.shape)}."
         raise ValueError(msg)
-    n_variables = variable_count(values)
-    orders = subset_order(n_variables, values.device)
     relative = values.double() - values[:, :1].double()
-    totals = relative.new_zeros(n_variables + 1).index_add_(0, orders, relative.mean(dim=0))
-    means = totals / orders.bincount(minlength=n_variables + 1)
+    means = sum_by_order(relative.mean(dim=0)) / sum_by_order(torch.ones_like(relative[0]))
     return torch.where(means.abs() > _ROUNDING * values.double().abs().max(), means, 0.0)
 
 

@@ -19,7 +19,7 @@ import scipy.linalg
 import torch
 from torch import Tensor
 
-from lightning_interactions.lattice import Base, kronecker_power, subset_order, variable_count
+from lightning_interactions.lattice import Base, kronecker_power, subset_order, sum_by_order, variable_count
 
 __all__ = ["decay", "sample_decay", "shrink"]
 
@@ -66,17 +66,11 @@ def sample_decay(and_: Tensor, or_: Tensor, delta: float | Tensor) -> tuple[Tens
     if and_.shape != or_.shape:
         msg = f"`and_` and `or_` must have the same shape, got {tuple(and_.shape)} and {tuple(or_.shape)}."
         raise ValueError(msg)
-    n_variables = variable_count(and_)
     # An OR effect is an AND effect with present and absent exchanged: the same matrix acts on both.
-    effects = torch.stack([and_, or_]).reshape(2, -1, 1 << n_variables)
+    effects = torch.stack([and_, or_]).reshape(2, -1, 1 << variable_count(and_))
     shrunk = shrink(effects, delta)
-    orders = subset_order(n_variables)
-
-    def by_order(amounts: Tensor) -> Tensor:
-        sums = amounts.new_zeros(*amounts.shape[:-1], n_variables + 1)
-        return sums.index_add_(-1, orders, amounts)[..., 1:].sum(dim=-3)
-
-    return by_order(shrunk.clamp(min=0)), by_order((-shrunk).clamp(min=0))
+    positive, negative = (sum_by_order(side.clamp(min=0))[..., 1:].sum(dim=-3) for side in (shrunk, -shrunk))
+    return positive, negative
 
 
 def shrink(effects: Tensor, delta: float | Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from torchmetrics import Metric
 
 from lightning_interactions.distribution.strength import salient_effects
 from lightning_interactions.interactions import check_interactions
-from lightning_interactions.lattice import check_n_variables, subset_order
+from lightning_interactions.lattice import check_n_variables, sum_by_order
 
 if TYPE_CHECKING:
     from lightning_interactions.interactions import Interactions
@@ -183,14 +183,8 @@ def _unsigned(interactions: Interactions, threshold: float | None) -> Tensor:
 
 def _jaccard(train: Tensor, test: Tensor) -> Tensor:
     """From ``(..., 4, 2**n)`` to ``(..., n)``."""
-    n_variables = train.shape[-1].bit_length() - 1
-    orders = subset_order(n_variables, train.device)
-
-    def by_order(amounts: Tensor) -> Tensor:
-        sums = amounts.new_zeros(*amounts.shape[:-2], n_variables + 1)
-        return sums.index_add_(-1, orders, amounts.sum(dim=-2))[..., 1:]
-
-    return by_order(torch.minimum(train, test)) / by_order(torch.maximum(train, test))
+    shared, either = torch.minimum(train, test), torch.maximum(train, test)
+    return (sum_by_order(shared.sum(dim=-2)) / sum_by_order(either.sum(dim=-2)))[..., 1:]
 
 
 def _positions(interactions: Interactions, chosen: Tensor | None = None) -> set[Any]:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from lightning_interactions.interactions import check_interactions
-from lightning_interactions.lattice import subset_order
+from lightning_interactions.lattice import sum_by_order
 
 if TYPE_CHECKING:
     from lightning_interactions.interactions import Interactions
@@ -68,13 +68,8 @@ def sample_order_strength(interactions: Interactions, threshold: float | None = 
         ``positive, negative``: each float64 ``(samples, n)``.
     """
     and_, or_ = salient_effects(interactions, threshold)
-    orders = subset_order(interactions.n_variables)
-
-    def by_order(effects: Tensor) -> Tensor:
-        sums = effects.new_zeros(len(effects), interactions.n_variables + 1)
-        return sums.index_add_(1, orders, effects)[:, 1:]
-
-    return by_order(and_.clamp(min=0) + or_.clamp(min=0)), by_order((-and_).clamp(min=0) + (-or_).clamp(min=0))
+    positive, negative = and_.clamp(min=0) + or_.clamp(min=0), (-and_).clamp(min=0) + (-or_).clamp(min=0)
+    return sum_by_order(positive)[:, 1:], sum_by_order(negative)[:, 1:]
 
 
 def salient_counts(interactions: Interactions, threshold: float | None = None) -> Tensor:
