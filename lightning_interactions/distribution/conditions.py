@@ -10,13 +10,13 @@ and of the largest order that it has learned. All three come from the outputs an
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from lightning_interactions.distribution.strength import salient_effects
+from lightning_interactions.distribution.strength import salient
 from lightning_interactions.lattice import and_interactions, or_interactions, subset_order, sum_by_order
 
 if TYPE_CHECKING:
@@ -149,14 +149,11 @@ def mean_outputs(values: Tensor) -> Tensor:
 
 def _largest_order(interactions: Interactions, threshold: float | None) -> int:
     values, orders = interactions.values, subset_order(interactions.n_variables)
-    explanations = (
-        interactions,
-        replace(interactions, and_=and_interactions(values), or_=torch.zeros_like(interactions.or_)),
-        replace(interactions, and_=torch.zeros_like(interactions.and_), or_=or_interactions(values)),
-    )
+    none = torch.zeros_like(interactions.and_)
     largest = []
-    for explanation in explanations:
-        and_, or_ = salient_effects(explanation, threshold)
+    found, by_and, by_or = (interactions.and_, interactions.or_), and_interactions(values), or_interactions(values)
+    for effects in (found, (by_and, none), (none, by_or)):
+        and_, or_ = salient(*effects, interactions.threshold if threshold is None else threshold)
         largest.append((orders * ((and_ != 0) | (or_ != 0))).amax(dim=1))
     return int(torch.stack(largest).amin(dim=0).max())
 

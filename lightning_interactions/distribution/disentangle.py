@@ -31,8 +31,9 @@ from lightning_interactions.distribution.decay import sample_decay
 from lightning_interactions.distribution.plausible import PlausibleShares
 from lightning_interactions.distribution.projection import Cells, Fits, Products
 from lightning_interactions.distribution.spindle import spindle
-from lightning_interactions.distribution.strength import salient_effects
+from lightning_interactions.distribution.strength import Effects, salient_effects
 from lightning_interactions.interactions import check_interactions
+from lightning_interactions.lattice import variable_count
 
 if TYPE_CHECKING:
     from lightning_interactions.interactions import Interactions
@@ -92,7 +93,7 @@ class Disentangled:
 def disentangle(
     positive: Tensor,
     negative: Tensor,
-    reference: Interactions,
+    reference: Interactions | Effects,
     *,
     threshold: float | None = None,
     delta_range: tuple[float, float] = (1e-6, 1.0),
@@ -135,13 +136,14 @@ def disentangle(
         >>> round(found.r_squared, 4)
         1.0
     """
-    check_interactions(reference=reference)
+    if not isinstance(reference, Effects):
+        check_interactions(reference=reference)
     if not isinstance(bootstraps, Integral) or bootstraps < 0:
         msg = f"`bootstraps` must be a whole number, at least 0, got {bootstraps!r}."
         raise ValueError(msg)
     check_ranges(delta_range=delta_range, alpha_range=alpha_range)
-    strength = _stacked(positive, negative, reference.n_variables)
     and_, or_ = salient_effects(reference, threshold)
+    strength = _stacked(positive, negative, variable_count(and_))
     low, high = delta_range
     log_deltas = torch.linspace(math.log(low), math.log(high), _DELTAS, dtype=torch.float64)
     alphas = torch.linspace(*alpha_range, _ALPHAS, dtype=torch.float64)

@@ -21,11 +21,12 @@ from torch import Tensor
 from lightning_interactions.distribution.decay import decay
 from lightning_interactions.distribution.similarity import check_n
 from lightning_interactions.distribution.spindle import spindle
-from lightning_interactions.distribution.strength import order_strength, salient_effects
-from lightning_interactions.interactions import Interactions
+from lightning_interactions.distribution.strength import order_strength, salient, salient_effects, signed_strength
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from lightning_interactions.interactions import Interactions
 
 __all__ = [
     "Emerged",
@@ -174,17 +175,9 @@ def emerged_under_noise(
     check_n(clean.n_variables, disturbed=disturbed, **({} if reference is None else {"reference": reference}))
     rows, others = _same_samples(clean, disturbed)
     _check_same_variables(clean, disturbed, rows, others)
-    zeros = torch.zeros(len(rows), dtype=torch.float64)
-    change = Interactions(
-        values=clean.values[rows] - disturbed.values[others],
-        and_=clean.and_[rows] - disturbed.and_[others],
-        or_=clean.or_[rows] - disturbed.or_[others],
-        l1=zeros,
-        gap=zeros,
-        noise_bound=zeros,
-        threshold=clean.threshold,
-    )
-    return _described(*order_strength(change, threshold), reference)
+    change = clean.and_[rows] - disturbed.and_[others], clean.or_[rows] - disturbed.or_[others]
+    positive, negative = signed_strength(*salient(*change, clean.threshold if threshold is None else threshold))
+    return _described(positive.mean(dim=0), negative.mean(dim=0), reference)
 
 
 def fit_spindle(positive: Tensor, negative: Tensor, *, alpha_range: tuple[float, float] = (0.1, 1.5)) -> ShapeFit:

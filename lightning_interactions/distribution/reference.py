@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from lightning_interactions.distribution.disentangle import Disentangled, check_ranges, disentangle
-from lightning_interactions.distribution.strength import sample_order_strength
+from lightning_interactions.distribution.strength import Effects, sample_order_strength
 from lightning_interactions.interactions import Interactions
 
 __all__ = [
@@ -109,7 +109,7 @@ class ReferenceFits:
             self.options["delta_range"] = delta_range
         self._strength: dict[int, tuple[Tensor, Tensor]] = {}
         self._losses: dict[int, float] = {}
-        self._candidates: dict[int, Interactions] = {}
+        self._candidates: dict[int, Effects] = {}
         self._fitted_with: dict[int, int | str] = {}
         self._fits = 0
         self._onset: float | None = None
@@ -119,7 +119,7 @@ class ReferenceFits:
         self._strength[epoch] = sample_order_strength(interactions)
         self._losses[epoch] = held_out_loss
         self._fitted_with.pop(epoch, None)
-        self._candidates[epoch] = interactions
+        self._candidates[epoch] = Effects(interactions.and_, interactions.or_, interactions.threshold)
         wanted = self._possible_references()
         self._candidates = {epoch: self._candidates[epoch] for epoch in wanted if epoch in self._candidates}
 
@@ -156,7 +156,7 @@ class ReferenceFits:
         return {
             "strength": {epoch: list(both) for epoch, both in self._strength.items()},
             "losses": dict(self._losses),
-            "candidates": {epoch: _packed(interactions) for epoch, interactions in self._candidates.items()},
+            "candidates": {epoch: _packed(effects) for epoch, effects in self._candidates.items()},
             "fitted_with": dict(self._fitted_with),
             "fits": self._fits,
             "onset": self._onset,
@@ -171,7 +171,9 @@ class ReferenceFits:
         self._fits = state.get("fits", len(self._fitted_with))
         self._onset = state.get("onset")
 
-    def _find_reference(self, onset_epoch: float | None, *, finished: bool) -> tuple[int | str, Interactions] | None:
+    def _find_reference(
+        self, onset_epoch: float | None, *, finished: bool
+    ) -> tuple[int | str, Interactions | Effects] | None:
         if not self._strength:
             return None
         if not isinstance(self.reference, str):
@@ -202,11 +204,11 @@ class ReferenceFits:
             return []
         return self._lowest_so_far() if self.reference == "onset" else [max(self._strength)]
 
-    def _fit(self, epoch: int, reference_epoch: int | str, reference: Interactions) -> dict[str, Any]:
+    def _fit(self, epoch: int, reference_epoch: int | str, reference: Interactions | Effects) -> dict[str, Any]:
         positive, negative = self._strength[epoch]
         named = {"reference_epoch": math.nan if isinstance(reference_epoch, str) else reference_epoch}
         if not (positive.sum() + negative.sum() > 0):
-            return unfitted(reference.n_variables) | named
+            return unfitted(positive.shape[1]) | named
         return _plain(disentangle(positive, negative, reference, **self.options)) | named
 
 
@@ -262,29 +264,19 @@ def _plain(found: Disentangled) -> dict[str, Any]:
     }
 
 
-def _packed(interactions: Interactions) -> dict[str, Any]:
-    """The effects that are not zero: all that a reference is used for."""
-    effects = torch.stack([interactions.and_, interactions.or_])
-    where = effects.nonzero()
+def _packed(effects: Effects) -> dict[str, Any]:
+    """The effects that are not zero: few."""
+    both = torch.stack([effects.and_, effects.or_])
+    where = both.nonzero()
     return {
-        "shape": list(effects.shape),
+        "shape": list(both.shape),
         "where": where.to(torch.int32),
-        "effects": effects[tuple(where.T)],
-        "threshold": interactions.threshold,
+        "effects": both[tuple(where.T)],
+        "threshold": effects.threshold,
     }
 
 
-def _unpacked(packed: dict[str, Any]) -> Interactions:
+def _unpacked(packed: dict[str, Any]) -> Effects:
     effects = torch.zeros(packed["shape"], dtype=torch.float64)
     effects[tuple(packed["where"].long().T)] = packed["effects"]
-    and_, or_ = effects
-    samples = len(and_)
-    return Interactions(
-        values=torch.zeros_like(and_),
-        and_=and_,
-        or_=or_,
-        l1=effects.abs().sum(dim=(0, 2)),
-        gap=torch.full((samples,), torch.nan, dtype=torch.float64),
-        noise_bound=torch.full((samples,), torch.nan, dtype=torch.float64),
-        threshold=packed["threshold"],
-    )
+    return Effects(effects[0], effects[1], packed["threshold"])

@@ -6,7 +6,7 @@ downwards.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,14 +18,31 @@ if TYPE_CHECKING:
     from lightning_interactions.interactions import Interactions
 
 __all__ = [
+    "Effects",
     "cancellation",
     "high_order_share",
     "mean_order",
     "order_strength",
+    "salient",
     "salient_counts",
     "salient_effects",
     "sample_order_strength",
+    "signed_strength",
 ]
+
+
+class Effects(NamedTuple):
+    """Interactions of which nothing but the effects is known or needed, as those of a reference.
+
+    Attributes:
+        and_: AND effects, float64 ``(samples, 2**n)``.
+        or_: OR effects, likewise.
+        threshold: an effect is salient when its absolute value is larger.
+    """
+
+    and_: Tensor
+    or_: Tensor
+    threshold: float = 0.0
 
 
 def order_strength(
@@ -67,9 +84,33 @@ def sample_order_strength(interactions: Interactions, threshold: float | None = 
     Returns:
         ``positive, negative``: each float64 ``(samples, n)``.
     """
-    and_, or_ = salient_effects(interactions, threshold)
+    return signed_strength(*salient_effects(interactions, threshold))
+
+
+def signed_strength(and_: Tensor, or_: Tensor) -> tuple[Tensor, Tensor]:
+    r"""The strength of each order, the positive effects apart from the negative ones (Eq. 4 for one sample).
+
+    .. math:: A^{(m),\pm} = \sum_{|S| = m} \max(\pm I^{AND}_S, 0) + \max(\pm I^{OR}_S, 0)
+
+    Args:
+        and_: AND effects, ``(..., 2**n)``.
+        or_: OR effects, likewise.
+
+    Returns:
+        ``positive, negative``: ``(..., n)`` each, non-negative, in the unit of the effects.
+
+    Raises:
+        ValueError: if the last axis is not a power of two.
+
+    Example:
+        >>> import torch
+        >>> and_, or_ = torch.tensor([0.0, 1.0, 2.0, -4.0]), torch.tensor([0.0, 0.0, 0.0, 3.0])
+        >>> positive, negative = signed_strength(and_, or_)
+        >>> positive.tolist(), negative.tolist()
+        ([3.0, 3.0], [0.0, 4.0])
+    """
     positive, negative = and_.clamp(min=0) + or_.clamp(min=0), (-and_).clamp(min=0) + (-or_).clamp(min=0)
-    return sum_by_order(positive)[:, 1:], sum_by_order(negative)[:, 1:]
+    return sum_by_order(positive)[..., 1:], sum_by_order(negative)[..., 1:]
 
 
 def salient_counts(interactions: Interactions, threshold: float | None = None) -> Tensor:
@@ -124,17 +165,53 @@ def cancellation(positive: Tensor, negative: Tensor) -> Tensor:
     return 1 - (positive - negative).abs() / (positive + negative)
 
 
-def salient_effects(interactions: Interactions, threshold: float | None) -> tuple[Tensor, Tensor]:
-    """AND and OR effects with everything that is not salient set to 0: float64 ``(samples, 2**n)`` each.
+def salient_effects(interactions: Interactions | Effects, threshold: float | None = None) -> tuple[Tensor, Tensor]:
+    """AND and OR effects with everything that is not salient set to 0.
+
+    Args:
+        interactions: of one set of samples.
+        threshold: see :func:`order_strength`.
+
+    Returns:
+        ``and_, or_``: float64 ``(samples, 2**n)`` each.
 
     Raises:
         TypeError: if ``interactions`` are none.
         ValueError: if ``threshold`` is negative or NaN.
+
+    Example:
+        >>> import torch
+        >>> from lightning_interactions import sparsify
+        >>> and_, or_ = salient_effects(sparsify(torch.tensor([[0.0, 1.0, 2.0, 5.0]]), solver="none"), threshold=1.5)
+        >>> and_.round(decimals=6).tolist()
+        [[0.0, 0.0, 3.0, 0.0]]
     """
-    check_interactions(interactions=interactions)
-    limit = interactions.threshold if threshold is None else threshold
-    if not limit >= 0:
-        msg = f"`threshold` must be a number ≥ 0, got {limit!r}."
+    if not isinstance(interactions, Effects):
+        check_interactions(interactions=interactions)
+    return salient(interactions.and_, interactions.or_, interactions.threshold if threshold is None else threshold)
+
+
+def salient(and_: Tensor, or_: Tensor, threshold: float) -> tuple[Tensor, Tensor]:
+    r"""Both kinds of effects with those of :math:`|I_S| \le \tau` set to 0.
+
+    Args:
+        and_: AND effects, of any shape.
+        or_: OR effects, of any shape.
+        threshold: :math:`\tau`; 0 keeps every effect.
+
+    Returns:
+        ``and_, or_`` in their shapes.
+
+    Raises:
+        ValueError: if ``threshold`` is negative or NaN.
+
+    Example:
+        >>> import torch
+        >>> and_, or_ = salient(torch.tensor([0.0, 0.1, -2.0]), torch.tensor([0.0, 0.0, 0.5]), threshold=0.1)
+        >>> and_.tolist(), or_.tolist()
+        ([0.0, 0.0, -2.0], [0.0, 0.0, 0.5])
+    """
+    if not threshold >= 0:
+        msg = f"`threshold` must be a number ≥ 0, got {threshold!r}."
         raise ValueError(msg)
-    and_, or_ = interactions.and_, interactions.or_
-    return torch.where(and_.abs() > limit, and_, 0.0), torch.where(or_.abs() > limit, or_, 0.0)
+    return torch.where(and_.abs() > threshold, and_, 0.0), torch.where(or_.abs() > threshold, or_, 0.0)
