@@ -31,7 +31,7 @@ from lightning_interactions.distribution.decay import sample_decay
 from lightning_interactions.distribution.plausible import PlausibleShares
 from lightning_interactions.distribution.projection import Cells, Fits, Products
 from lightning_interactions.distribution.spindle import spindle
-from lightning_interactions.distribution.strength import Effects, salient_effects
+from lightning_interactions.distribution.strength import Effects, check_strength, salient_effects
 from lightning_interactions.interactions import check_interactions
 from lightning_interactions.lattice import variable_count
 
@@ -293,13 +293,7 @@ def _stacked(positive: Tensor, negative: Tensor, n_variables: int) -> Tensor:
         )
         raise ValueError(msg)
     strength = torch.cat([positive, negative], dim=1).double()
-    if not strength.isfinite().all() or (strength < 0).any() or strength.sum() == 0:
-        msg = (
-            f"`positive` and `negative` must be finite, non-negative and not all zero, got means of"
-            f" {strength.mean(dim=0).tolist()}."
-            f" HINT: nothing is salient yet, or a measurement failed."
-        )
-        raise ValueError(msg)
+    check_strength(strength)
     return strength
 
 

@@ -19,9 +19,16 @@ import torch
 from torch import Tensor
 
 from lightning_interactions.distribution.decay import decay
-from lightning_interactions.distribution.similarity import check_n
+from lightning_interactions.distribution.disentangle import check_ranges
 from lightning_interactions.distribution.spindle import spindle
-from lightning_interactions.distribution.strength import order_strength, salient, salient_effects, signed_strength
+from lightning_interactions.distribution.strength import (
+    check_strength,
+    order_strength,
+    salient,
+    salient_effects,
+    signed_strength,
+)
+from lightning_interactions.interactions import check_same_n_variables
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -126,7 +133,7 @@ def emerged_between(
         >>> emerged_between(early, late).total > 3
         True
     """
-    check_n(earlier.n_variables, later=later, **({} if reference is None else {"reference": reference}))
+    check_same_n_variables(earlier.n_variables, later=later, **({} if reference is None else {"reference": reference}))
     before, after = (order_strength(found, threshold, normalize) for found in (earlier, later))
     positive, negative = ((b - a).abs() for a, b in zip(before, after, strict=True))
     if not (positive + negative).isfinite().all():
@@ -172,7 +179,9 @@ def emerged_under_noise(
         >>> emerged_under_noise(clean, noisy).negative.round(decimals=6).tolist()
         [2.0, 0.0]
     """
-    check_n(clean.n_variables, disturbed=disturbed, **({} if reference is None else {"reference": reference}))
+    check_same_n_variables(
+        clean.n_variables, disturbed=disturbed, **({} if reference is None else {"reference": reference})
+    )
     rows, others = _same_samples(clean, disturbed)
     _check_same_variables(clean, disturbed, rows, others)
     change = clean.and_[rows] - disturbed.and_[others], clean.or_[rows] - disturbed.or_[others]
@@ -197,12 +206,13 @@ def fit_spindle(positive: Tensor, negative: Tensor, *, alpha_range: tuple[float,
         >>> round(fit.shape, 3), round(fit.size, 3), round(fit.r_squared, 6)
         (0.8, 2.0, 1.0)
     """
+    check_ranges(alpha_range=alpha_range)
 
     def curves(alphas: Tensor) -> Tensor:
         curve = spindle(len(positive), alphas)
         return torch.cat([curve, curve], dim=-1)
 
-    return _fit(positive, negative, curves, _checked_range("alpha_range", alpha_range), logarithmic=False)
+    return _fit(positive, negative, curves, alpha_range, logarithmic=False)
 
 
 def fit_decay(
@@ -226,13 +236,14 @@ def fit_decay(
         ValueError: for strength that is not finite or all zero, shapes that differ, a reversed range, or a reference
             of another ``n``.
     """
-    check_n(len(positive), reference=reference)
+    check_same_n_variables(len(positive), reference=reference)
+    check_ranges(delta_range=delta_range)
     and_, or_ = salient_effects(reference, threshold)
 
     def curves(deltas: Tensor) -> Tensor:
         return torch.cat(decay(and_, or_, deltas), dim=-1)
 
-    return _fit(positive, negative, curves, _checked_range("delta_range", delta_range), logarithmic=True)
+    return _fit(positive, negative, curves, delta_range, logarithmic=True)
 
 
 def _described(positive: Tensor, negative: Tensor, reference: Interactions | None) -> Emerged:
@@ -270,9 +281,7 @@ def _fit(
         )
         raise ValueError(msg)
     strength = torch.cat([positive, negative]).double()
-    if not strength.isfinite().all() or (strength < 0).any() or not strength.any():
-        msg = "`positive` and `negative` must be finite, non-negative and not all zero."
-        raise ValueError(msg)
+    check_strength(strength)
     low, high = (math.log(bound) for bound in bounds) if logarithmic else bounds
 
     def shapes_at(places: Tensor) -> Tensor:
@@ -303,14 +312,6 @@ def _fit(
         negative=down,
         r_squared=1 - left.item() / spread if spread > 0 else math.nan,
     )
-
-
-def _checked_range(name: str, bounds: tuple[float, float]) -> tuple[float, float]:
-    low, high = bounds
-    if not 0 < low < high < math.inf:
-        msg = f"`{name}` must be (low, high) with 0 < low < high, got {bounds!r}."
-        raise ValueError(msg)
-    return bounds
 
 
 def _same_samples(clean: Interactions, disturbed: Interactions) -> tuple[list[int], list[int]]:

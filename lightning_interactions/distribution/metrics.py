@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from lightning_interactions.distribution.similarity import check_n
 from lightning_interactions.distribution.strength import sample_order_strength
+from lightning_interactions.interactions import check_same_n_variables
 from lightning_interactions.lattice import check_n_variables
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class OrderStrength(Metric):
         Raises:
             ValueError: for another ``n``.
         """
-        check_n(self.n_variables, interactions=interactions)
+        check_same_n_variables(self.n_variables, interactions=interactions)
         positive, negative = sample_order_strength(interactions, self.threshold)
         self.positive += positive.sum(dim=0).to(self.positive)
         self.negative += negative.sum(dim=0).to(self.negative)

@@ -13,13 +13,13 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from lightning_interactions.distribution.strength import salient_effects
-from lightning_interactions.interactions import check_interactions
+from lightning_interactions.interactions import check_interactions, check_same_n_variables
 from lightning_interactions.lattice import check_n_variables, sum_by_order
 
 if TYPE_CHECKING:
     from lightning_interactions.interactions import Interactions
 
-__all__ = ["InteractionSimilarity", "check_n", "similarity"]
+__all__ = ["InteractionSimilarity", "similarity"]
 
 _SPLITS = ("train", "test")
 
@@ -56,7 +56,7 @@ def similarity(train: Interactions, test: Interactions, *, threshold: float | No
         [0.666667, nan]
     """
     check_interactions(train=train, test=test)
-    check_n(train.n_variables, test=test)
+    check_same_n_variables(train.n_variables, test=test)
     for name, interactions in zip(_SPLITS, (train, test), strict=True):
         if not len(interactions):
             msg = f"`{name}` must hold at least one sample, got none. HINT: were all samples dropped or skipped?"
@@ -119,7 +119,7 @@ class InteractionSimilarity(Metric):
             ValueError: for another ``n``, an unknown ``split``, classes that do not fit, or if the variables of the
                 samples are known and are not the same for all samples of a class.
         """
-        check_n(self.n_variables, interactions=interactions)
+        check_same_n_variables(self.n_variables, interactions=interactions)
         if split not in _SPLITS:
             msg = f"`split` must be 'train' or 'test', got {split!r}."
             raise ValueError(msg)
@@ -161,18 +161,6 @@ class InteractionSimilarity(Metric):
             )
             raise ValueError(msg)
         return classes.to(device="cpu", dtype=torch.int64)
-
-
-def check_n(n_variables: int, **others: Interactions) -> None:
-    """Refuse interactions of another number of variables.
-
-    Raises:
-        ValueError: if they have not ``n_variables``.
-    """
-    for name, interactions in others.items():
-        if interactions.n_variables != n_variables:
-            msg = f"`{name}` must have {n_variables} input variables like the rest, got {interactions.n_variables}."
-            raise ValueError(msg)
 
 
 def _unsigned(interactions: Interactions, threshold: float | None) -> Tensor:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Effects",
     "cancellation",
+    "check_strength",
     "high_order_share",
     "mean_order",
     "order_strength",
@@ -215,3 +216,28 @@ def salient(and_: Tensor, or_: Tensor, threshold: float) -> tuple[Tensor, Tensor
         msg = f"`threshold` must be a number ≥ 0, got {threshold!r}."
         raise ValueError(msg)
     return torch.where(and_.abs() > threshold, and_, 0.0), torch.where(or_.abs() > threshold, or_, 0.0)
+
+
+def check_strength(strength: Tensor) -> None:
+    """Refuse strength to which nothing can be fitted.
+
+    Args:
+        strength: both signs side by side, ``(..., 2n)``.
+
+    Raises:
+        ValueError: if it is not finite, negative or all zero.
+
+    Example:
+        >>> import torch
+        >>> check_strength(torch.tensor([1.0, -2.0]))
+        Traceback (most recent call last):
+        ...
+        ValueError: `positive` and `negative` must be finite, non-negative and not all zero, got means of [1.0, -2.0]...
+    """
+    if not strength.isfinite().all() or (strength < 0).any() or not strength.any():
+        msg = (
+            f"`positive` and `negative` must be finite, non-negative and not all zero, got means of"
+            f" {torch.atleast_2d(strength).mean(dim=0).tolist()}."
+            f" HINT: nothing is salient yet, or a measurement failed."
+        )
+        raise ValueError(msg)
