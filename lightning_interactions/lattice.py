@@ -17,6 +17,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from lightning_interactions.checks import check_whole
+
 __all__ = [
     "MAX_VARIABLES",
     "and_interactions",
@@ -56,19 +58,17 @@ def check_n_variables(n_variables: int) -> int:
     """Return ``n_variables`` when it is a usable number of input variables.
 
     Raises:
-        TypeError: if it is no integer.
+        TypeError: if it is no whole number.
         ValueError: if it is below 1 or above :data:`MAX_VARIABLES`.
     """
-    if isinstance(n_variables, bool) or not isinstance(n_variables, int):
-        msg = f"`n_variables` must be an int, got {n_variables!r} of type {type(n_variables).__name__}."
-        raise TypeError(msg)
+    check_whole(n_variables=n_variables)
     if not 1 <= n_variables <= MAX_VARIABLES:
         msg = (
             f"`n_variables` must lie in 1 … {MAX_VARIABLES}, got {n_variables}."
             f" HINT: a sample costs 2**n_variables forward passes; 8 to 12 is usual."
         )
         raise ValueError(msg)
-    return n_variables
+    return int(n_variables)
 
 
 def variable_count(x: Tensor) -> int:
@@ -103,7 +103,7 @@ def subset_masks(n_variables: int, device: torch.device | str | None = None) -> 
         >>> subset_masks(2).int().tolist()
         [[0, 0], [1, 0], [0, 1], [1, 1]]
     """
-    check_n_variables(n_variables)
+    n_variables = check_n_variables(n_variables)
     subsets = torch.arange(1 << n_variables, device=device)
     bits = torch.arange(n_variables, device=device)
     return (subsets[:, None] >> bits) & 1 == 1

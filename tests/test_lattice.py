@@ -277,7 +277,7 @@ def test_number_of_variables_out_of_range_is_refused(n):
 
 @pytest.mark.parametrize("n", [True, 3.0, "3", None])
 def test_number_of_variables_must_be_an_integer(n):
-    with pytest.raises(TypeError, match="must be an int"):
+    with pytest.raises(TypeError, match="must be a whole number"):
         lattice.subset_order(n)
 
 

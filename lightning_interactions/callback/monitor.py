@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +36,7 @@ from lightning_interactions.callback.samples import (
     take_samples,
     validating,
 )
+from lightning_interactions.checks import check_whole
 from lightning_interactions.distribution.phases import PhaseDetector
 from lightning_interactions.distribution.reference import ReferenceFits, unfitted
 from lightning_interactions.explain import check_noise_ratio, explain
@@ -154,6 +154,7 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
         allow_untested: run under a strategy other than a single device or DDP.
 
     Raises:
+        TypeError: for an argument of a wrong type.
         ValueError: for an argument out of its range.
 
     Example:
@@ -191,7 +192,7 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
         allow_untested: bool = False,
     ) -> None:
         super().__init__()
-        _check_counts(every_n_epochs=every_n_epochs, n_samples=n_samples, n_loss_samples=n_loss_samples)
+        check_whole(minimum=1, every_n_epochs=every_n_epochs, n_samples=n_samples, n_loss_samples=n_loss_samples)
         if name is not None and (not name or "/" in name):
             msg = f"`name` must be a text without '/', got {name!r}."
             raise ValueError(msg)
@@ -570,10 +571,3 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
     @property
     def _prefix(self) -> str:
         return PREFIX if self.name is None else f"{PREFIX}{self.name}/"
-
-
-def _check_counts(**counts: Any) -> None:
-    for argument, value in counts.items():
-        if not isinstance(value, Integral) or value < 1:
-            msg = f"`{argument}` must be a whole number, at least 1, got {value!r}."
-            raise ValueError(msg)

@@ -18,8 +18,8 @@ import scipy.optimize
 import torch
 from torch import Tensor
 
+from lightning_interactions.checks import check_ranges
 from lightning_interactions.distribution.decay import decay
-from lightning_interactions.distribution.disentangle import check_ranges
 from lightning_interactions.distribution.spindle import spindle
 from lightning_interactions.distribution.strength import (
     check_strength,

@@ -49,7 +49,7 @@ class OrderStrength(Metric):
         self.n_variables = check_n_variables(n_variables)
         self.threshold = threshold
         for side in ("positive", "negative"):
-            self.add_state(side, torch.zeros(n_variables, dtype=torch.float64), dist_reduce_fx="sum")
+            self.add_state(side, torch.zeros(self.n_variables, dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("count", torch.tensor(0), dist_reduce_fx="sum")
 
     def update(self, interactions: Interactions) -> None:

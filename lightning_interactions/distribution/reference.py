@@ -24,7 +24,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lightning_interactions.distribution.disentangle import Disentangled, check_ranges, disentangle
+from lightning_interactions.checks import check_ranges
+from lightning_interactions.distribution.disentangle import Disentangled, disentangle
 from lightning_interactions.distribution.strength import Effects, sample_order_strength
 from lightning_interactions.interactions import Interactions
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
+from lightning_interactions.checks import check_whole
 from lightning_interactions.distribution.strength import salient_effects
 from lightning_interactions.interactions import check_interactions, check_same_n_variables
 from lightning_interactions.lattice import check_n_variables, sum_by_order
@@ -94,14 +95,12 @@ class InteractionSimilarity(Metric):
 
     def __init__(self, n_variables: int, n_classes: int = 1, *, threshold: float | None = 0.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if n_classes < 1:
-            msg = f"`n_classes` must be at least 1, got {n_classes!r}."
-            raise ValueError(msg)
+        check_whole(minimum=1, n_classes=n_classes)
         self.n_variables = check_n_variables(n_variables)
         self.n_classes = n_classes
         self.threshold = threshold
         self._seen_positions: dict[int, set[Any]] = {}
-        amounts = torch.zeros(2, n_classes, 4, 1 << n_variables, dtype=torch.float64)
+        amounts = torch.zeros(2, n_classes, 4, 1 << self.n_variables, dtype=torch.float64)
         self.add_state("amounts", amounts, dist_reduce_fx="sum")
         self.add_state("counts", torch.zeros(2, n_classes, dtype=torch.int64), dist_reduce_fx="sum")
 
