@@ -8,8 +8,7 @@ a long normal phase, where every epoch may be better than the last, not at every
 ==============  ========================================================================================================
 reference       which network :math:`I^*` is
 ==============  ========================================================================================================
-``"onset"``     the one at the end of the normal phase: of the epochs before the onset of overfitting, or of all so far
-                where there is no onset, the measured one with the smallest held-out loss (never the untrained one)
+``"onset"``     the one at the end of the normal phase (:func:`~.phases.end_of_normal_phase`), as far as it is known
 ``"final"``     the last measured one; known, and fitted, when the training has ended
 ``"current"``   the one measured itself; only with a lower bound on :math:`\delta`
 interactions    any other's, measured with the same number of variables
@@ -26,6 +25,7 @@ from torch import Tensor
 
 from lightning_interactions.checks import check_ranges
 from lightning_interactions.distribution.disentangle import Disentangled, disentangle
+from lightning_interactions.distribution.phases import end_of_normal_phase
 from lightning_interactions.distribution.strength import Effects, sample_order_strength
 from lightning_interactions.interactions import Interactions
 
@@ -181,15 +181,10 @@ class ReferenceFits:
             return "given", self.reference
         if self.reference == "final" and not finished:
             return None
-        epoch = self._end_of_normal_phase(onset_epoch) if self.reference == "onset" else max(self._strength)
+        epoch: int | None = max(self._strength)
+        if self.reference == "onset":
+            epoch = end_of_normal_phase(self._losses, self._losses.values(), onset_epoch)
         return None if epoch is None else (epoch, self._candidates[epoch])
-
-    def _end_of_normal_phase(self, onset_epoch: float | None) -> int | None:
-        candidates = self._lowest_so_far()
-        if onset_epoch is None or math.isnan(onset_epoch):
-            return candidates[-1] if candidates else None
-        # An onset at the first trained epoch leaves none before it: that one is then the nearest.
-        return max((epoch for epoch in candidates if epoch < onset_epoch), default=min(candidates, default=None))
 
     def _lowest_so_far(self) -> list[int]:
         """The trained epochs whose held-out loss was the smallest until then: the last before any epoch is its best."""

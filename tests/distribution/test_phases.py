@@ -12,7 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lightning_interactions.distribution.phases import PhaseDetector
+from lightning_interactions.distribution.phases import PhaseDetector, end_of_normal_phase
 
 
 def run(gaps, every=1, **options):
@@ -268,6 +268,31 @@ def test_the_options_stay_those_of_the_new_detector():
     resumed.load_state_dict(old.state_dict())
     assert resumed.update(epoch=4, gap=0.6) == "normal"
     assert old.update(epoch=4, gap=0.6) == "overfitting"
+
+
+@pytest.mark.parametrize(
+    ("losses", "onset", "expected"),
+    [
+        ({0: 0.1, 10: 0.9, 20: 0.5, 30: 0.6, 40: 0.3}, 40, 20),
+        ({0: 0.1, 10: 0.9, 20: 0.5, 30: 0.6, 40: 0.3}, None, 40),
+        ({0: 0.1, 10: 0.9, 20: 0.5, 30: 0.6, 40: 0.3}, math.nan, 40),
+        ({10: 0.5, 20: 0.5, 30: 0.5}, None, 10),
+        ({10: math.nan, 20: 0.5, 30: math.inf}, None, 20),
+        ({0: 0.1, 10: 0.9, 20: 0.5}, 10, 10),  # no trained epoch before the onset: the nearest
+        ({0: 0.1, 10: math.nan, 20: 0.5}, 20, 20),
+        ({30: 0.3, 10: 0.9, 20: 0.5}, 30, 20),
+        ({0: 0.1}, None, None),
+        ({10: math.nan}, 10, None),
+        ({}, None, None),
+    ],
+)
+def test_the_end_of_the_normal_phase(losses, onset, expected):
+    assert end_of_normal_phase(losses, losses.values(), onset) == expected
+
+
+def test_there_must_be_a_loss_for_each_epoch():
+    with pytest.raises(ValueError, match="shorter"):
+        end_of_normal_phase([1, 2], [0.5])
 
 
 OLD_STATE = {
