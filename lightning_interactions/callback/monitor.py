@@ -330,9 +330,8 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
         self.history = History(state_dict["history"])
         self.phase_detector.load_state_dict(state_dict["phase_detector"])
         self.failures = state_dict["failures"]
-        if "fits" in state_dict:
-            self._fits.load_state_dict(state_dict["fits"])
-        if state_dict.get("noise_floor") is not None:
+        self._fits.load_state_dict(state_dict["fits"])
+        if state_dict["noise_floor"] is not None:
             self._noise_floor = NoiseFloor.from_state(state_dict["noise_floor"])
 
     # -- samples -------------------------------------------------------------------------------------------------------

@@ -152,16 +152,9 @@ class PhaseDetector:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from what :meth:`state_dict` returned.
-
-        States of version 0.1 held the lowest gap and no test: their phase and onset are taken over, the lowest gap is
-        the level, and the test starts anew.
-        """
+        """Go on from what :meth:`state_dict` returned."""
         self.phase = state["phase"]
         self.onset_epoch = state["onset_epoch"]
-        if "test" not in state:
-            self._load_lowest_gap(state)
-            return
         interval = state["onset_interval"]
         self.onset_interval = None if interval is None else (interval[0], interval[1])
         self.reason = state["reason"]
@@ -174,20 +167,6 @@ class PhaseDetector:
         self._onsets = list(state["onsets"])
         # The noise to expect is an option of the new detector, not something that was learned.
         self._test = HingeTest.from_state(state["test"] | {"noise": self._test.noise})
-
-    def _load_lowest_gap(self, state: dict[str, Any]) -> None:
-        self.onset_interval = None if self.onset_epoch is None else (self.onset_epoch, self.onset_epoch)
-        self._epoch = state["_epoch"]
-        if self.phase == "overfitting":
-            self._level, self._noise = state["_lowest_gap"], EXPECTED_NOISE * self.rise
-        self._recent = []
-        self._since = None
-        self._start_over()
-        if self._epoch is not None:
-            self.reason = (
-                f"the loss gap is {state['_gap']:.3f}, its lowest was {state['_lowest_gap']:.3f}"
-                f" at epoch {state['_lowest_epoch']}"
-            )
 
     def _decide(self) -> None:
         """Change the phase, or take a new level, where the evidence is enough for it."""

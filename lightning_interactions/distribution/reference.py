@@ -169,8 +169,8 @@ class ReferenceFits:
         self._losses = dict(state["losses"])
         self._candidates = {epoch: _unpacked(packed) for epoch, packed in state["candidates"].items()}
         self._fitted_with = dict(state["fitted_with"])
-        self._fits = state.get("fits", len(self._fitted_with))
-        self._onset = state.get("onset")
+        self._fits = state["fits"]
+        self._onset = state["onset"]
 
     def _find_reference(
         self, onset_epoch: float | None, *, finished: bool

@@ -295,48 +295,6 @@ def test_there_must_be_a_loss_for_each_epoch():
         end_of_normal_phase([1, 2], [0.5])
 
 
-OLD_STATE = {
-    "phase": "overfitting",
-    "onset_epoch": 25,
-    "_epoch": 40,
-    "_gap": 0.42,
-    "_lowest_gap": -0.009,
-    "_lowest_epoch": 10,
-    "_against": [],
-}
-
-
-def test_the_state_of_an_old_checkpoint_is_taken_over():
-    detector = PhaseDetector()
-    detector.load_state_dict(OLD_STATE)
-    assert (detector.phase, detector.onset_epoch, detector.onset_interval) == ("overfitting", 25, (25, 25))
-    assert detector.phase_message == (
-        "overfitting since epoch 25: the loss gap is 0.420, its lowest was -0.009 at epoch 10"
-    )
-    for epoch in range(45, 70, 5):
-        detector.update(epoch=epoch, gap=0.5)
-    assert detector.onset_epoch == 25
-    for epoch in range(70, 120, 5):
-        detector.update(epoch=epoch, gap=0.0)
-    assert (detector.phase, detector.onset_epoch) == ("normal", None)
-
-
-def test_the_old_state_before_any_measurement_is_a_fresh_start():
-    detector = PhaseDetector()
-    detector.load_state_dict(
-        {
-            "phase": "normal",
-            "onset_epoch": None,
-            "_epoch": None,
-            "_gap": math.nan,
-            "_lowest_gap": math.inf,
-            "_lowest_epoch": None,
-            "_against": [],
-        }
-    )
-    assert json.dumps(detector.state_dict()) == json.dumps(PhaseDetector().state_dict())
-
-
 @pytest.mark.parametrize("rise", [0.0, -0.1, math.nan, math.inf])
 def test_a_rise_that_is_not_positive_is_refused(rise):
     with pytest.raises(ValueError, match="`rise` must be a positive number"):
