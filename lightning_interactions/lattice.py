@@ -57,9 +57,19 @@ _ZETA = ((1, 0), (1, 1))
 def check_n_variables(n_variables: int) -> int:
     """Return ``n_variables`` when it is a usable number of input variables.
 
+    Args:
+        n_variables: number ``n`` of input variables.
+
+    Returns:
+        the same, as an ``int``.
+
     Raises:
         TypeError: if it is no whole number.
         ValueError: if it is below 1 or above :data:`MAX_VARIABLES`.
+
+    Example:
+        >>> check_n_variables(10)
+        10
     """
     check_whole(n_variables=n_variables)
     if not 1 <= n_variables <= MAX_VARIABLES:

@@ -94,6 +94,9 @@ def conditions(
         threshold: :math:`\tau`; ``None`` takes ``interactions.threshold``.
         max_order: :math:`M`; ``None`` takes ``n - 1``: only an interaction of all variables is too large then.
 
+    Returns:
+        a number and a verdict for each condition.
+
     Raises:
         ValueError: without samples, for outputs that are not finite, or a ``max_order`` outside 0 … ``n``.
 

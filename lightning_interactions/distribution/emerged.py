@@ -122,6 +122,9 @@ def emerged_between(
         normalize: see :func:`~.strength.order_strength`; takes out the growth of the network's outputs.
         reference: a network whose decay is fitted for comparison.
 
+    Returns:
+        the newly emerged strength, in the unit of the effects or of :math:`Z`, and the two shapes fitted to it.
+
     Raises:
         ValueError: if ``n`` differs, or where the strength is not finite: without samples, or normalised without a
             salient interaction of order 1.
@@ -169,6 +172,9 @@ def emerged_under_noise(
             two solutions of a linear programme also differ by their rounding; 0 keeps all.
         reference: a network whose decay is fitted for comparison; often ``clean``.
 
+    Returns:
+        the newly emerged strength, in the unit of the effects, and the two shapes fitted to it.
+
     Raises:
         ValueError: if ``n`` or the samples differ, or the variables of a sample.
 
@@ -196,6 +202,9 @@ def fit_spindle(positive: Tensor, negative: Tensor, *, alpha_range: tuple[float,
         positive: strength of orders ``1 … n``, ``(n,)``.
         negative: likewise, as an amount.
         alpha_range: the :math:`\alpha` allowed.
+
+    Returns:
+        the fit: :math:`\alpha`, :math:`\beta`, both curves and :math:`R^2`.
 
     Raises:
         ValueError: for strength that is not finite or all zero, shapes that differ, or a reversed range.
@@ -232,9 +241,19 @@ def fit_decay(
         threshold: effects of the reference up to this absolute value are left out; ``None`` takes its own.
         delta_range: the :math:`\delta` allowed.
 
+    Returns:
+        the fit: :math:`\delta`, :math:`\gamma`, both curves and :math:`R^2`.
+
     Raises:
         ValueError: for strength that is not finite or all zero, shapes that differ, a reversed range, or a reference
             of another ``n``.
+
+    Example:
+        >>> from lightning_interactions import sparsify
+        >>> reference = sparsify(torch.tensor([[0.0, 1.0, 2.0, 3.5, 1.0, 2.5, 3.0, 5.0]]))
+        >>> fit = fit_decay(*decay(reference.and_, reference.or_, delta=0.1, gamma=2.0), reference, threshold=0.0)
+        >>> round(fit.shape, 3), round(fit.size, 3), round(fit.r_squared, 6)
+        (0.1, 2.0, 1.0)
     """
     check_same_n_variables(len(positive), reference=reference)
     check_ranges(delta_range=delta_range)

@@ -209,7 +209,20 @@ class ReferenceFits:
 
 
 def check_reference(reference: str | Interactions, delta_range: tuple[float, float] | None) -> None:
-    """Refuse a reference that is unknown or makes the fit meaningless, and a range that is none."""
+    """Refuse a reference that is unknown or makes the fit meaningless, and a range that is none.
+
+    Args:
+        reference: one of :data:`REFERENCES`, or interactions.
+        delta_range: the δ allowed, if a range was given.
+
+    Raises:
+        ValueError: for an unknown reference, ``"current"`` without a range of δ, or a range that is reversed or not
+            positive.
+
+    Example:
+        >>> check_reference("onset", None)
+        >>> check_reference("current", (0.02, 1.0))
+    """
     if delta_range is not None:
         check_ranges(delta_range=delta_range)
     if isinstance(reference, Interactions):
@@ -231,6 +244,12 @@ def check_reference(reference: str | Interactions, delta_range: tuple[float, flo
 
 def unfitted(n_variables: int) -> dict[str, Any]:
     """The keys of a fit where there is none: NaN everywhere.
+
+    Args:
+        n_variables: number ``n`` of input variables.
+
+    Returns:
+        :data:`FIT_NUMBERS` with one NaN each, and :data:`FIT_LISTS` with ``n``.
 
     Example:
         >>> unfitted(2)["spindle"]

@@ -64,6 +64,10 @@ def order_strength(
     Returns:
         ``positive, negative``: each float64 ``(n,)``, non-negative, in the unit of the effects; NaN without samples.
 
+    Raises:
+        TypeError: if ``interactions`` are none.
+        ValueError: if ``threshold`` is negative or NaN.
+
     Example:
         >>> import torch
         >>> from lightning_interactions import sparsify
@@ -82,8 +86,24 @@ def order_strength(
 def sample_order_strength(interactions: Interactions, threshold: float | None = None) -> tuple[Tensor, Tensor]:
     """The strength of each order, sample by sample, before the average of :func:`order_strength`.
 
+    Args:
+        interactions: of one set of samples.
+        threshold: see :func:`order_strength`.
+
     Returns:
-        ``positive, negative``: each float64 ``(samples, n)``.
+        ``positive, negative``: each float64 ``(samples, n)``, non-negative, in the unit of the effects.
+
+    Raises:
+        TypeError: if ``interactions`` are none.
+        ValueError: if ``threshold`` is negative or NaN.
+
+    Example:
+        >>> import torch
+        >>> from lightning_interactions import sparsify
+        >>> found = sparsify(torch.tensor([[0.0, 1.0, 2.0, 5.0], [0.0, 1.0, 1.0, 2.0]]), solver="none")
+        >>> positive, negative = sample_order_strength(found, threshold=1e-6)
+        >>> positive.round(decimals=6).tolist()
+        [[5.0, 1.0], [2.0, 0.0]]
     """
     return signed_strength(*salient_effects(interactions, threshold))
 
@@ -115,7 +135,26 @@ def signed_strength(and_: Tensor, or_: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def salient_counts(interactions: Interactions, threshold: float | None = None) -> Tensor:
-    """The number of salient interactions, AND and OR together, of each sample: int64 ``(samples,)``."""
+    """The number of salient interactions of each sample, AND and OR together.
+
+    Args:
+        interactions: of one set of samples.
+        threshold: see :func:`order_strength`.
+
+    Returns:
+        int64 ``(samples,)``.
+
+    Raises:
+        TypeError: if ``interactions`` are none.
+        ValueError: if ``threshold`` is negative or NaN.
+
+    Example:
+        >>> import torch
+        >>> from lightning_interactions import sparsify
+        >>> found = sparsify(torch.tensor([[0.0, 1.0, 2.0, 3.0], [0.0, 1.0, 0.0, 1.0]]), solver="none")
+        >>> salient_counts(found, threshold=1e-6).tolist()
+        [2, 1]
+    """
     and_, or_ = salient_effects(interactions, threshold)
     return and_.count_nonzero(dim=1) + or_.count_nonzero(dim=1)
 
@@ -141,7 +180,16 @@ def mean_order(positive: Tensor, negative: Tensor) -> float:
 
 
 def high_order_share(positive: Tensor, negative: Tensor) -> float:
-    """The share of the strength in orders above :math:`n / 2`; NaN when nothing is salient.
+    r"""The share of the strength in the upper half of the orders.
+
+    .. math:: \sum_{m > n / 2} A^{(m)} / \sum_m A^{(m)}, \qquad A = A^+ + A^-
+
+    Args:
+        positive: ``(n,)`` as :func:`order_strength` returns it.
+        negative: likewise.
+
+    Returns:
+        a number between 0 and 1; NaN when nothing is salient.
 
     Example:
         >>> import torch
@@ -154,9 +202,15 @@ def high_order_share(positive: Tensor, negative: Tensor) -> float:
 
 
 def cancellation(positive: Tensor, negative: Tensor) -> Tensor:
-    r"""How far the two signs of each order offset each other, :math:`1 - |A^+ - A^-| / (A^+ + A^-)`: ``(n,)``.
+    r"""How far the two signs of each order offset each other, :math:`1 - |A^{(m),+} - A^{(m),-}| / A^{(m)}`.
 
-    1 where they cancel, the spindle's fingerprint; 0 where one sign is alone; NaN where nothing is salient.
+    Args:
+        positive: ``(n,)`` as :func:`order_strength` returns it.
+        negative: likewise.
+
+    Returns:
+        ``(n,)``: 1 where they cancel, the spindle's fingerprint; 0 where one sign is alone; NaN where nothing is
+        salient.
 
     Example:
         >>> import torch
@@ -183,7 +237,7 @@ def salient_effects(interactions: Interactions | Effects, threshold: float | Non
     Example:
         >>> import torch
         >>> from lightning_interactions import sparsify
-        >>> and_, or_ = salient_effects(sparsify(torch.tensor([[0.0, 1.0, 2.0, 5.0]]), solver="none"), threshold=1.5)
+        >>> and_, or_ = salient_effects(sparsify(torch.tensor([[0.0, 1.0, 2.0, 5.0]]), solver="none"), threshold=2.5)
         >>> and_.round(decimals=6).tolist()
         [[0.0, 0.0, 3.0, 0.0]]
     """
