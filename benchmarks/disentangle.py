@@ -28,7 +28,7 @@ from machine import processor  # noqa: E402
 from lightning_interactions.distribution.decay import sample_decay, shrink  # noqa: E402
 from lightning_interactions.distribution.disentangle import disentangle  # noqa: E402
 from lightning_interactions.distribution.spindle import spindle  # noqa: E402
-from lightning_interactions.interactions import Interactions  # noqa: E402
+from lightning_interactions.distribution.strength import Effects  # noqa: E402
 from lightning_interactions.lattice import subset_order  # noqa: E402
 
 if TYPE_CHECKING:
@@ -78,16 +78,7 @@ def timings() -> dict[str, float]:
     orders = subset_order(N_VARIABLES).double()
     effects = torch.randn(2, N_SAMPLES, 2**N_VARIABLES, dtype=torch.float64, generator=generator)
     effects = torch.where(orders > 0, effects * torch.exp(-orders), 0.0)
-    zero = torch.zeros(N_SAMPLES, dtype=torch.float64)
-    reference = Interactions(
-        values=torch.zeros_like(effects[0]),
-        and_=effects[0],
-        or_=effects[1],
-        l1=zero,
-        gap=zero,
-        noise_bound=zero,
-        threshold=0.0,
-    )
+    reference = Effects(effects[0], effects[1])
     positive, negative = (side + 0.01 * spindle(N_VARIABLES, 0.9) for side in sample_decay(*effects, 0.02))
     large = torch.randn(2**16, dtype=torch.float64, generator=generator)
     return {

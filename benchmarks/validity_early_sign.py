@@ -11,6 +11,7 @@ import torch
 from watched_quickstart import EVERY, train
 
 from lightning_interactions.distribution.disentangle import disentangle
+from lightning_interactions.distribution.phases import end_of_normal_phase
 from lightning_interactions.distribution.segmentation import segment
 from lightning_interactions.distribution.strength import (
     high_order_share,
@@ -41,9 +42,7 @@ def early_sign(options: argparse.Namespace) -> dict[str, Any]:
             epochs = monitor.history.epochs
             measured = [Interactions.load(interactions_file(monitor.folder, epoch)) for epoch in epochs]
         found = segment(monitor.history)
-        end = max([0, *(e for e in epochs if found.onset_epoch is not None and e < found.onset_epoch)])
-        if found.onset_epoch is None:
-            end = epochs[int(np.nanargmin(monitor.history.column("held_out_loss")))]
+        end = end_of_normal_phase(epochs, monitor.history.column("held_out_loss"), found.onset_epoch)
         reference = measured[epochs.index(end)]
         rises = first_rises(epochs, measured, reference)
         rows.append(

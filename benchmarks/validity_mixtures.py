@@ -13,8 +13,7 @@ import torch
 from lightning_interactions.distribution.decay import sample_decay
 from lightning_interactions.distribution.disentangle import Disentangled, disentangle
 from lightning_interactions.distribution.spindle import spindle
-from lightning_interactions.distribution.strength import sample_order_strength
-from lightning_interactions.interactions import Interactions
+from lightning_interactions.distribution.strength import Effects, signed_strength
 from lightning_interactions.lattice import subset_order
 
 if TYPE_CHECKING:
@@ -44,13 +43,13 @@ def mixture_row(noise_: float, share: float, repeats: int, seed: int) -> dict[st
     for number in range(repeats):
         generator = torch.Generator().manual_seed(1_000_000 * seed + number)
         reference, positive, negative = mixture(share, noise_, generator)
-        fits.append(disentangle(positive, negative, reference, threshold=0.0))
+        fits.append(disentangle(positive, negative, reference))
     row = {"noise": noise_, "share": share} | coverage(fits, share)
     print(row, flush=True)
     return row
 
 
-def mixture(share: float, noise_: float, generator: torch.Generator) -> tuple[Interactions, torch.Tensor, torch.Tensor]:
+def mixture(share: float, noise_: float, generator: torch.Generator) -> tuple[Effects, torch.Tensor, torch.Tensor]:
     """A reference of few effects, most of low order, and a later strength whose images vary around the mixture.
 
     Decay and spindle of an image vary log-normally by ``noise_``, and so does every order and sign of either, all with
@@ -71,7 +70,7 @@ def mixture(share: float, noise_: float, generator: torch.Generator) -> tuple[In
         of_decay * factor(N_IMAGES, N_MIXTURE) * side + of_spindle * factor(N_IMAGES, N_MIXTURE) * beta * curve
         for side in sample_decay(*effects, delta)
     )
-    return interactions(*effects), positive, negative
+    return Effects(*effects), positive, negative
 
 
 def draw_effects(images: int, generator: torch.Generator) -> torch.Tensor:
@@ -93,14 +92,6 @@ def decay_of_population(delta: float) -> float:
 def population() -> torch.Tensor:
     """Enough images to be taken for all: they leave to chance a tenth of what 50 images do."""
     return draw_effects(POPULATION, torch.Generator().manual_seed(-1))
-
-
-def interactions(and_: torch.Tensor, or_: torch.Tensor) -> Interactions:
-    """Effects that come from no network."""
-    zero = torch.zeros(len(and_), dtype=torch.float64)
-    return Interactions(
-        values=torch.zeros_like(and_), and_=and_, or_=or_, l1=zero, gap=zero, noise_bound=zero, threshold=0.0
-    )
 
 
 def coverage(fits: list[Disentangled], share: float) -> dict[str, float]:
@@ -129,6 +120,5 @@ def gaussian(seed: int) -> dict[str, float]:
     orders = subset_order(10).double()
     low_order = torch.randn(shape, dtype=torch.float64, generator=generator) * torch.exp(-1.5 * orders)
     low_order[..., 0] = 0.0
-    measured = sample_order_strength(interactions(effects[0], effects[1]), 0.0)
-    fit = disentangle(*measured, interactions(low_order[0], low_order[1]), threshold=0.0)
+    fit = disentangle(*signed_strength(effects[0], effects[1]), Effects(low_order[0], low_order[1]))
     return {"alpha": fit.alpha, "spindle_share": fit.spindle_share, "r_squared": fit.r_squared}

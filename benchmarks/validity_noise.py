@@ -8,12 +8,12 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from scipy.stats import spearmanr
 from watched_quickstart import train
 
 from lightning_interactions import explain
 from lightning_interactions.distribution.disentangle import disentangle
+from lightning_interactions.distribution.phases import end_of_normal_phase
 from lightning_interactions.distribution.segmentation import segment
 from lightning_interactions.distribution.strength import sample_order_strength
 from lightning_interactions.interactions import Interactions
@@ -40,10 +40,7 @@ def noise(options: argparse.Namespace) -> dict[str, Any]:
             module, monitor = train(Path(folder), seed)
             epochs = monitor.history.epochs
             onset = segment(monitor.history).onset_epoch
-            held_out = monitor.history.column("held_out_loss")
-            normal_end = (
-                epochs[int(np.nanargmin(held_out))] if onset is None else max([0, *(e for e in epochs if e < onset)])
-            )
+            normal_end = end_of_normal_phase(epochs, monitor.history.column("held_out_loss"), onset)
             references = {
                 "onset": Interactions.load(interactions_file(monitor.folder, normal_end)),
                 "final": Interactions.load(interactions_file(monitor.folder, epochs[-1])),

@@ -247,10 +247,6 @@ CLAIMS: dict[str, list[tuple[str, tuple[str, ...]]]] = {
                 "reliability/test_kill.py::test_files_damaged_between_kill_and_resume_are_named_and_cost_their_epoch_alone",
             ),
         ),
-        (
-            "A checkpoint of an earlier version is taken over as far as it goes",
-            ("reliability/test_kill.py::test_a_checkpoint_of_an_earlier_version_is_taken_over_as_far_as_it_goes",),
-        ),
     ],
     "Under every Trainer": [
         (

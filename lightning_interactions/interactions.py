@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
     import shapiq
 
-__all__ = ["Effect", "Interactions", "check_interactions"]
+__all__ = ["Effect", "Interactions", "check_interactions", "check_same_n_variables"]
 
 _SCHEMA = 1
 _ARRAYS = ("values", "and_", "or_", "l1", "gap", "noise_bound", "threshold")
@@ -315,6 +315,29 @@ def check_interactions(**named: Any) -> None:
                 f" HINT: `explain` and `sparsify` return them."
             )
             raise TypeError(msg)
+
+
+def check_same_n_variables(n_variables: int, **named: Interactions) -> None:
+    """Refuse interactions of another number of input variables.
+
+    Args:
+        n_variables: the number of the rest.
+        **named: the interactions, each under the name of its argument.
+
+    Raises:
+        ValueError: if one of them has another number.
+
+    Example:
+        >>> from lightning_interactions import sparsify
+        >>> check_same_n_variables(4, reference=sparsify(torch.zeros(2, 8)))
+        Traceback (most recent call last):
+        ...
+        ValueError: `reference` must have 4 input variables like the rest, got 3.
+    """
+    for name, interactions in named.items():
+        if interactions.n_variables != n_variables:
+            msg = f"`{name}` must have {n_variables} input variables like the rest, got {interactions.n_variables}."
+            raise ValueError(msg)
 
 
 def _as_and(or_: Tensor) -> Tensor:

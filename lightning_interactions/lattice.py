@@ -17,6 +17,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from lightning_interactions.checks import check_whole
+
 __all__ = [
     "MAX_VARIABLES",
     "and_interactions",
@@ -28,6 +30,7 @@ __all__ = [
     "reconstruct",
     "subset_masks",
     "subset_order",
+    "sum_by_order",
     "values_from_and",
     "values_from_or",
     "variable_count",
@@ -54,20 +57,28 @@ _ZETA = ((1, 0), (1, 1))
 def check_n_variables(n_variables: int) -> int:
     """Return ``n_variables`` when it is a usable number of input variables.
 
+    Args:
+        n_variables: number ``n`` of input variables.
+
+    Returns:
+        the same, as an ``int``.
+
     Raises:
-        TypeError: if it is no integer.
+        TypeError: if it is no whole number.
         ValueError: if it is below 1 or above :data:`MAX_VARIABLES`.
+
+    Example:
+        >>> check_n_variables(10)
+        10
     """
-    if isinstance(n_variables, bool) or not isinstance(n_variables, int):
-        msg = f"`n_variables` must be an int, got {n_variables!r} of type {type(n_variables).__name__}."
-        raise TypeError(msg)
+    check_whole(n_variables=n_variables)
     if not 1 <= n_variables <= MAX_VARIABLES:
         msg = (
             f"`n_variables` must lie in 1 … {MAX_VARIABLES}, got {n_variables}."
             f" HINT: a sample costs 2**n_variables forward passes; 8 to 12 is usual."
         )
         raise ValueError(msg)
-    return n_variables
+    return int(n_variables)
 
 
 def variable_count(x: Tensor) -> int:
@@ -102,7 +113,7 @@ def subset_masks(n_variables: int, device: torch.device | str | None = None) -> 
         >>> subset_masks(2).int().tolist()
         [[0, 0], [1, 0], [0, 1], [1, 1]]
     """
-    check_n_variables(n_variables)
+    n_variables = check_n_variables(n_variables)
     subsets = torch.arange(1 << n_variables, device=device)
     bits = torch.arange(n_variables, device=device)
     return (subsets[:, None] >> bits) & 1 == 1
@@ -119,6 +130,31 @@ def subset_order(n_variables: int, device: torch.device | str | None = None) -> 
         [0, 1, 1, 2, 1, 2, 2, 3]
     """
     return subset_masks(n_variables, device).sum(dim=1)
+
+
+def sum_by_order(x: Tensor) -> Tensor:
+    r"""The sum over the subsets of each order, :math:`\sum_{|S| = m} x_S` for :math:`m = 0 … n`.
+
+    On a CUDA device the terms are added in no fixed order, which rounds differently each time, except after
+    ``torch.use_deterministic_algorithms(True)``.
+
+    Args:
+        x: tensor ``(..., 2**n)``.
+
+    Returns:
+        tensor ``(..., n + 1)`` of the same type; entry 0 belongs to the empty set.
+
+    Raises:
+        ValueError: if the last axis is not a power of two.
+
+    Example:
+        >>> import torch
+        >>> sum_by_order(torch.tensor([1.0, 2.0, 3.0, 4.0])).tolist()
+        [1.0, 5.0, 4.0]
+    """
+    n_variables = variable_count(x)
+    sums = x.new_zeros(*x.shape[:-1], n_variables + 1)
+    return sums.index_add_(-1, subset_order(n_variables, x.device), x)
 
 
 def moebius(x: Tensor, *, dtype: torch.dtype | None = torch.float64) -> Tensor:

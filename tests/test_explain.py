@@ -341,7 +341,7 @@ def test_targets_that_do_not_fit_are_refused(targets, message, mlp, rows):
     [
         ({"output": "probability"}, "`output` must be one of"),
         ({"solver": "newton"}, "`solver` must be one of"),
-        ({"mask_batch_size": 0}, "`mask_batch_size` must be at least 1"),
+        ({"mask_batch_size": 0}, "`mask_batch_size` must be a whole number, at least 1"),
         ({"tolerance": -1.0}, "`tolerance`"),
         ({"output": lambda logits, _: logits}, "`output` must return one number"),
     ],

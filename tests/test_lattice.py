@@ -94,6 +94,23 @@ def test_order_is_the_number_of_present_variables(n):
     assert lattice.subset_order(n).tolist() == [len(S) for S in subsets(n)]
 
 
+@given(table=tables())
+@settings(max_examples=25, deadline=None)
+def test_sum_by_order_is_a_sum_over_sets(table):
+    n, x = table
+    of = dict(zip(subsets(n), x.tolist(), strict=True))
+    assert lattice.sum_by_order(x).tolist() == [sum(of[s] for s in of if len(s) == m) for m in range(n + 1)]
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.int64])
+def test_sum_by_order_keeps_leading_axes_and_the_number_type(dtype):
+    x = (100 * random(3, 2, 16)).to(dtype)
+    sums = lattice.sum_by_order(x)
+    assert (sums.shape, sums.dtype) == ((3, 2, 5), dtype)
+    assert torch.equal(sums[1, 0], lattice.sum_by_order(x[1, 0]))
+    assert lattice.sum_by_order(x[:0]).shape == (0, 2, 5)
+
+
 @pytest.mark.parametrize("transform", TRANSFORMS)
 @given(table=tables())
 @settings(max_examples=25, deadline=None)
@@ -260,11 +277,11 @@ def test_number_of_variables_out_of_range_is_refused(n):
 
 @pytest.mark.parametrize("n", [True, 3.0, "3", None])
 def test_number_of_variables_must_be_an_integer(n):
-    with pytest.raises(TypeError, match="must be an int"):
+    with pytest.raises(TypeError, match="must be a whole number"):
         lattice.subset_order(n)
 
 
-@pytest.mark.parametrize("transform", TRANSFORMS)
+@pytest.mark.parametrize("transform", [*TRANSFORMS, lattice.sum_by_order])
 @pytest.mark.parametrize("shape", [(), (0,), (1,), (3,), (4, 6), (8, 0), (1 << 21,)])
 def test_last_axis_must_run_over_all_subsets(transform, shape):
     with pytest.raises(ValueError, match=r"2\*\*n"):

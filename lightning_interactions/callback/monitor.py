@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -28,6 +27,7 @@ from lightning_interactions.callback.reference_network import (
 )
 from lightning_interactions.callback.samples import SplitBatch, split_batch
 from lightning_interactions.callback.settings import ExplainSettings
+from lightning_interactions.checks import check_whole
 from lightning_interactions.distribution.phases import PhaseDetector
 from lightning_interactions.distribution.reference import ReferenceFits, unfitted
 from lightning_interactions.extraction.solve import resolve_solver
@@ -148,7 +148,7 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
         allow_untested: run under a strategy other than a single device or DDP.
 
     Raises:
-        TypeError: if ``variables`` are none, or ``noise_ratio`` is no number.
+        TypeError: for an argument of a wrong type.
         ValueError: for an argument out of its range, an unknown output, solver, precision or reference, or a reference
             that is a damaged file.
         FileNotFoundError: if ``reference`` names a file that does not exist.
@@ -188,7 +188,7 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
         allow_untested: bool = False,
     ) -> None:
         super().__init__()
-        _check_counts(every_n_epochs=every_n_epochs, n_samples=n_samples, n_loss_samples=n_loss_samples)
+        check_whole(minimum=1, every_n_epochs=every_n_epochs, n_samples=n_samples, n_loss_samples=n_loss_samples)
         if name is not None and (not name or "/" in name):
             msg = f"`name` must be a text without '/', got {name!r}."
             raise ValueError(msg)
@@ -333,9 +333,8 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
         self.history = History(state_dict["history"])
         self.phase_detector.load_state_dict(state_dict["phase_detector"])
         self.failures = state_dict["failures"]
-        if "fits" in state_dict:
-            self._fits.load_state_dict(state_dict["fits"])
-        if state_dict.get("noise_floor") is not None:
+        self._fits.load_state_dict(state_dict["fits"])
+        if state_dict["noise_floor"] is not None:
             self._noise_floor = NoiseFloor.from_state(state_dict["noise_floor"])
 
     def _measure(self, trainer: Any, pl_module: Any, *, epoch: int, configuring: bool = False) -> dict[str, Any]:
@@ -448,10 +447,3 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
     @property
     def _prefix(self) -> str:
         return PREFIX if self.name is None else f"{PREFIX}{self.name}/"
-
-
-def _check_counts(**counts: Any) -> None:
-    for argument, value in counts.items():
-        if not isinstance(value, Integral) or value < 1:
-            msg = f"`{argument}` must be a whole number, at least 1, got {value!r}."
-            raise ValueError(msg)

@@ -10,14 +10,14 @@ and of the largest order that it has learned. All three come from the outputs an
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from lightning_interactions.distribution.strength import salient_effects
-from lightning_interactions.lattice import and_interactions, or_interactions, subset_order, variable_count
+from lightning_interactions.distribution.strength import salient
+from lightning_interactions.lattice import and_interactions, or_interactions, subset_order, sum_by_order
 
 if TYPE_CHECKING:
     from lightning_interactions.interactions import Interactions
@@ -94,6 +94,9 @@ def conditions(
         threshold: :math:`\tau`; ``None`` takes ``interactions.threshold``.
         max_order: :math:`M`; ``None`` takes ``n - 1``: only an interaction of all variables is too large then.
 
+    Returns:
+        a number and a verdict for each condition.
+
     Raises:
         ValueError: without samples, for outputs that are not finite, or a ``max_order`` outside 0 … ``n``.
 
@@ -142,24 +145,18 @@ def mean_outputs(values: Tensor) -> Tensor:
     if not len(values) or not values.isfinite().all():
         msg = f"`values` must be finite outputs of at least one sample, got shape {tuple(values.shape)}."
         raise ValueError(msg)
-    n_variables = variable_count(values)
-    orders = subset_order(n_variables, values.device)
     relative = values.double() - values[:, :1].double()
-    totals = relative.new_zeros(n_variables + 1).index_add_(0, orders, relative.mean(dim=0))
-    means = totals / orders.bincount(minlength=n_variables + 1)
+    means = sum_by_order(relative.mean(dim=0)) / sum_by_order(torch.ones_like(relative[0]))
     return torch.where(means.abs() > _ROUNDING * values.double().abs().max(), means, 0.0)
 
 
 def _largest_order(interactions: Interactions, threshold: float | None) -> int:
     values, orders = interactions.values, subset_order(interactions.n_variables)
-    explanations = (
-        interactions,
-        replace(interactions, and_=and_interactions(values), or_=torch.zeros_like(interactions.or_)),
-        replace(interactions, and_=torch.zeros_like(interactions.and_), or_=or_interactions(values)),
-    )
+    none = torch.zeros_like(interactions.and_)
     largest = []
-    for explanation in explanations:
-        and_, or_ = salient_effects(explanation, threshold)
+    found, by_and, by_or = (interactions.and_, interactions.or_), and_interactions(values), or_interactions(values)
+    for effects in (found, (by_and, none), (none, by_or)):
+        and_, or_ = salient(*effects, interactions.threshold if threshold is None else threshold)
         largest.append((orders * ((and_ != 0) | (or_ != 0))).amax(dim=1))
     return int(torch.stack(largest).amin(dim=0).max())
 

@@ -19,7 +19,7 @@ import scipy.linalg
 import torch
 from torch import Tensor
 
-from lightning_interactions.lattice import Base, kronecker_power, subset_order, variable_count
+from lightning_interactions.lattice import Base, kronecker_power, subset_order, sum_by_order, variable_count
 
 __all__ = ["decay", "sample_decay", "shrink"]
 
@@ -60,27 +60,37 @@ def decay(and_: Tensor, or_: Tensor, delta: float | Tensor, gamma: float | Tenso
 def sample_decay(and_: Tensor, or_: Tensor, delta: float | Tensor) -> tuple[Tensor, Tensor]:
     r"""The strength of :func:`decay` with :math:`\gamma = 1`, sample by sample.
 
+    Args:
+        and_: AND effects :math:`I^*` of the reference network, ``(samples, 2**n)``; ``(2**n,)`` is one sample.
+        or_: its OR effects, likewise.
+        delta: :math:`\delta \ge 0`, a number or a tensor ``(deltas,)``.
+
     Returns:
-        ``positive, negative``: float64 ``(samples, n)`` each, or ``(deltas, samples, n)``.
+        ``positive, negative``: float64 ``(samples, n)`` each, or ``(deltas, samples, n)``; non-negative, in the unit of
+        the effects.
+
+    Raises:
+        ValueError: if the arrays differ in shape, their last axis is not a power of two, or ``delta`` is negative.
+
+    Example:
+        >>> import torch
+        >>> effects = torch.tensor([[0.0, 1.0, 2.0, -4.0], [0.0, 3.0, 0.0, 0.0]])
+        >>> positive, negative = sample_decay(effects, torch.zeros(2, 4), delta=0.0)
+        >>> positive.round(decimals=6).tolist(), negative.round(decimals=6).tolist()
+        ([[3.0, 0.0], [3.0, 0.0]], [[0.0, 4.0], [0.0, 0.0]])
     """
     if and_.shape != or_.shape:
         msg = f"`and_` and `or_` must have the same shape, got {tuple(and_.shape)} and {tuple(or_.shape)}."
         raise ValueError(msg)
-    n_variables = variable_count(and_)
     # An OR effect is an AND effect with present and absent exchanged: the same matrix acts on both.
-    effects = torch.stack([and_, or_]).reshape(2, -1, 1 << n_variables)
+    effects = torch.stack([and_, or_]).reshape(2, -1, 1 << variable_count(and_))
     shrunk = shrink(effects, delta)
-    orders = subset_order(n_variables)
-
-    def by_order(amounts: Tensor) -> Tensor:
-        sums = amounts.new_zeros(*amounts.shape[:-1], n_variables + 1)
-        return sums.index_add_(-1, orders, amounts)[..., 1:].sum(dim=-3)
-
-    return by_order(shrunk.clamp(min=0)), by_order((-shrunk).clamp(min=0))
+    positive, negative = (sum_by_order(side.clamp(min=0))[..., 1:].sum(dim=-3) for side in (shrunk, -shrunk))
+    return positive, negative
 
 
 def shrink(effects: Tensor, delta: float | Tensor) -> Tensor:
-    r""":math:`M(\delta) I` for each :math:`\delta`.
+    r"""The effects that are left under parameter noise, :math:`M(\delta) I` (Theorem 2.3), for each :math:`\delta`.
 
     Args:
         effects: :math:`I`, ``(..., 2**n)``.
@@ -91,7 +101,12 @@ def shrink(effects: Tensor, delta: float | Tensor) -> Tensor:
         themselves, up to rounding.
 
     Raises:
-        ValueError: if ``delta`` is negative.
+        ValueError: if ``delta`` is negative, or the last axis is not a power of two.
+
+    Example:
+        >>> import torch
+        >>> shrink(torch.tensor([0.0, 0.0, 0.0, 8.0]), delta=1.0).round(decimals=3).tolist()
+        [0.668, 0.573, 0.573, 0.364]
     """
     delta = torch.as_tensor(delta, dtype=torch.float64)
     if not (delta >= 0).all():

@@ -20,24 +20,25 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from numbers import Integral
 from typing import TYPE_CHECKING
 
 import scipy.optimize
 import torch
 from torch import Tensor
 
+from lightning_interactions.checks import check_ranges, check_whole
 from lightning_interactions.distribution.decay import sample_decay
 from lightning_interactions.distribution.plausible import PlausibleShares
 from lightning_interactions.distribution.projection import Cells, Fits, Products
 from lightning_interactions.distribution.spindle import spindle
-from lightning_interactions.distribution.strength import salient_effects
+from lightning_interactions.distribution.strength import Effects, check_strength, salient_effects
 from lightning_interactions.interactions import check_interactions
+from lightning_interactions.lattice import variable_count
 
 if TYPE_CHECKING:
     from lightning_interactions.interactions import Interactions
 
-__all__ = ["PROFILE_TOLERANCE", "WIDEST_SHARE", "Disentangled", "check_ranges", "disentangle"]
+__all__ = ["PROFILE_TOLERANCE", "WIDEST_SHARE", "Disentangled", "disentangle"]
 
 PROFILE_TOLERANCE = 0.01
 """How far below the best the R² of a fit may lie that still counts as good, where there are no samples to tell."""
@@ -92,7 +93,7 @@ class Disentangled:
 def disentangle(
     positive: Tensor,
     negative: Tensor,
-    reference: Interactions,
+    reference: Interactions | Effects,
     *,
     threshold: float | None = None,
     delta_range: tuple[float, float] = (1e-6, 1.0),
@@ -120,7 +121,8 @@ def disentangle(
         the two parts, their parameters and intervals.
 
     Raises:
-        TypeError: if the reference is no :class:`~lightning_interactions.Interactions`.
+        TypeError: if the reference is no :class:`~lightning_interactions.Interactions`, or ``bootstraps`` no
+            whole number.
         ValueError: if the shapes or the orders do not match the reference's, for strength that is not finite, negative
             or all zero, or for a range that is reversed or not positive.
 
@@ -135,13 +137,12 @@ def disentangle(
         >>> round(found.r_squared, 4)
         1.0
     """
-    check_interactions(reference=reference)
-    if not isinstance(bootstraps, Integral) or bootstraps < 0:
-        msg = f"`bootstraps` must be a whole number, at least 0, got {bootstraps!r}."
-        raise ValueError(msg)
+    if not isinstance(reference, Effects):
+        check_interactions(reference=reference)
+    check_whole(minimum=0, bootstraps=bootstraps)
     check_ranges(delta_range=delta_range, alpha_range=alpha_range)
-    strength = _stacked(positive, negative, reference.n_variables)
     and_, or_ = salient_effects(reference, threshold)
+    strength = _stacked(positive, negative, variable_count(and_))
     low, high = delta_range
     log_deltas = torch.linspace(math.log(low), math.log(high), _DELTAS, dtype=torch.float64)
     alphas = torch.linspace(*alpha_range, _ALPHAS, dtype=torch.float64)
@@ -291,23 +292,5 @@ def _stacked(positive: Tensor, negative: Tensor, n_variables: int) -> Tensor:
         )
         raise ValueError(msg)
     strength = torch.cat([positive, negative], dim=1).double()
-    if not strength.isfinite().all() or (strength < 0).any() or strength.sum() == 0:
-        msg = (
-            f"`positive` and `negative` must be finite, non-negative and not all zero, got means of"
-            f" {strength.mean(dim=0).tolist()}."
-            f" HINT: nothing is salient yet, or a measurement failed."
-        )
-        raise ValueError(msg)
+    check_strength(strength)
     return strength
-
-
-def check_ranges(**ranges: tuple[float, float]) -> None:
-    """Refuse ranges that are reversed or not positive.
-
-    Raises:
-        ValueError: naming the argument.
-    """
-    for name, (low, high) in ranges.items():
-        if not 0 < low < high < math.inf:
-            msg = f"`{name}` must be (low, high) with 0 < low < high, got {(low, high)!r}."
-            raise ValueError(msg)

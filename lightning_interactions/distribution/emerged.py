@@ -18,14 +18,22 @@ import scipy.optimize
 import torch
 from torch import Tensor
 
+from lightning_interactions.checks import check_ranges
 from lightning_interactions.distribution.decay import decay
-from lightning_interactions.distribution.similarity import check_n
 from lightning_interactions.distribution.spindle import spindle
-from lightning_interactions.distribution.strength import order_strength, salient_effects
-from lightning_interactions.interactions import Interactions
+from lightning_interactions.distribution.strength import (
+    check_strength,
+    order_strength,
+    salient,
+    salient_effects,
+    signed_strength,
+)
+from lightning_interactions.interactions import check_same_n_variables
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from lightning_interactions.interactions import Interactions
 
 __all__ = [
     "Emerged",
@@ -114,6 +122,9 @@ def emerged_between(
         normalize: see :func:`~.strength.order_strength`; takes out the growth of the network's outputs.
         reference: a network whose decay is fitted for comparison.
 
+    Returns:
+        the newly emerged strength, in the unit of the effects or of :math:`Z`, and the two shapes fitted to it.
+
     Raises:
         ValueError: if ``n`` differs, or where the strength is not finite: without samples, or normalised without a
             salient interaction of order 1.
@@ -125,7 +136,7 @@ def emerged_between(
         >>> emerged_between(early, late).total > 3
         True
     """
-    check_n(earlier.n_variables, later=later, **({} if reference is None else {"reference": reference}))
+    check_same_n_variables(earlier.n_variables, later=later, **({} if reference is None else {"reference": reference}))
     before, after = (order_strength(found, threshold, normalize) for found in (earlier, later))
     positive, negative = ((b - a).abs() for a, b in zip(before, after, strict=True))
     if not (positive + negative).isfinite().all():
@@ -161,6 +172,9 @@ def emerged_under_noise(
             two solutions of a linear programme also differ by their rounding; 0 keeps all.
         reference: a network whose decay is fitted for comparison; often ``clean``.
 
+    Returns:
+        the newly emerged strength, in the unit of the effects, and the two shapes fitted to it.
+
     Raises:
         ValueError: if ``n`` or the samples differ, or the variables of a sample.
 
@@ -171,20 +185,14 @@ def emerged_under_noise(
         >>> emerged_under_noise(clean, noisy).negative.round(decimals=6).tolist()
         [2.0, 0.0]
     """
-    check_n(clean.n_variables, disturbed=disturbed, **({} if reference is None else {"reference": reference}))
+    check_same_n_variables(
+        clean.n_variables, disturbed=disturbed, **({} if reference is None else {"reference": reference})
+    )
     rows, others = _same_samples(clean, disturbed)
     _check_same_variables(clean, disturbed, rows, others)
-    zeros = torch.zeros(len(rows), dtype=torch.float64)
-    change = Interactions(
-        values=clean.values[rows] - disturbed.values[others],
-        and_=clean.and_[rows] - disturbed.and_[others],
-        or_=clean.or_[rows] - disturbed.or_[others],
-        l1=zeros,
-        gap=zeros,
-        noise_bound=zeros,
-        threshold=clean.threshold,
-    )
-    return _described(*order_strength(change, threshold), reference)
+    change = clean.and_[rows] - disturbed.and_[others], clean.or_[rows] - disturbed.or_[others]
+    positive, negative = signed_strength(*salient(*change, clean.threshold if threshold is None else threshold))
+    return _described(positive.mean(dim=0), negative.mean(dim=0), reference)
 
 
 def fit_spindle(positive: Tensor, negative: Tensor, *, alpha_range: tuple[float, float] = (0.1, 1.5)) -> ShapeFit:
@@ -195,6 +203,9 @@ def fit_spindle(positive: Tensor, negative: Tensor, *, alpha_range: tuple[float,
         negative: likewise, as an amount.
         alpha_range: the :math:`\alpha` allowed.
 
+    Returns:
+        the fit: :math:`\alpha`, :math:`\beta`, both curves and :math:`R^2`.
+
     Raises:
         ValueError: for strength that is not finite or all zero, shapes that differ, or a reversed range.
 
@@ -204,12 +215,13 @@ def fit_spindle(positive: Tensor, negative: Tensor, *, alpha_range: tuple[float,
         >>> round(fit.shape, 3), round(fit.size, 3), round(fit.r_squared, 6)
         (0.8, 2.0, 1.0)
     """
+    check_ranges(alpha_range=alpha_range)
 
     def curves(alphas: Tensor) -> Tensor:
         curve = spindle(len(positive), alphas)
         return torch.cat([curve, curve], dim=-1)
 
-    return _fit(positive, negative, curves, _checked_range("alpha_range", alpha_range), logarithmic=False)
+    return _fit(positive, negative, curves, alpha_range, logarithmic=False)
 
 
 def fit_decay(
@@ -229,17 +241,28 @@ def fit_decay(
         threshold: effects of the reference up to this absolute value are left out; ``None`` takes its own.
         delta_range: the :math:`\delta` allowed.
 
+    Returns:
+        the fit: :math:`\delta`, :math:`\gamma`, both curves and :math:`R^2`.
+
     Raises:
         ValueError: for strength that is not finite or all zero, shapes that differ, a reversed range, or a reference
             of another ``n``.
+
+    Example:
+        >>> from lightning_interactions import sparsify
+        >>> reference = sparsify(torch.tensor([[0.0, 1.0, 2.0, 3.5, 1.0, 2.5, 3.0, 5.0]]))
+        >>> fit = fit_decay(*decay(reference.and_, reference.or_, delta=0.1, gamma=2.0), reference, threshold=0.0)
+        >>> round(fit.shape, 3), round(fit.size, 3), round(fit.r_squared, 6)
+        (0.1, 2.0, 1.0)
     """
-    check_n(len(positive), reference=reference)
+    check_same_n_variables(len(positive), reference=reference)
+    check_ranges(delta_range=delta_range)
     and_, or_ = salient_effects(reference, threshold)
 
     def curves(deltas: Tensor) -> Tensor:
         return torch.cat(decay(and_, or_, deltas), dim=-1)
 
-    return _fit(positive, negative, curves, _checked_range("delta_range", delta_range), logarithmic=True)
+    return _fit(positive, negative, curves, delta_range, logarithmic=True)
 
 
 def _described(positive: Tensor, negative: Tensor, reference: Interactions | None) -> Emerged:
@@ -277,9 +300,7 @@ def _fit(
         )
         raise ValueError(msg)
     strength = torch.cat([positive, negative]).double()
-    if not strength.isfinite().all() or (strength < 0).any() or not strength.any():
-        msg = "`positive` and `negative` must be finite, non-negative and not all zero."
-        raise ValueError(msg)
+    check_strength(strength)
     low, high = (math.log(bound) for bound in bounds) if logarithmic else bounds
 
     def shapes_at(places: Tensor) -> Tensor:
@@ -310,14 +331,6 @@ def _fit(
         negative=down,
         r_squared=1 - left.item() / spread if spread > 0 else math.nan,
     )
-
-
-def _checked_range(name: str, bounds: tuple[float, float]) -> tuple[float, float]:
-    low, high = bounds
-    if not 0 < low < high < math.inf:
-        msg = f"`{name}` must be (low, high) with 0 < low < high, got {bounds!r}."
-        raise ValueError(msg)
-    return bounds
 
 
 def _same_samples(clean: Interactions, disturbed: Interactions) -> tuple[list[int], list[int]]:

@@ -143,10 +143,10 @@ class HingeTest:
             return None
         # No slope explains more than the fitted one: a cheap bound on the Bayes factor.
         bound = math.log(2) + fit.independent / 2 * np.log(fit.spread / fit.residual)
-        if _log_sum(np.log(fit.weights) + bound) < least:
+        if np.logaddexp.reduce(np.log(fit.weights) + bound) < least:
             return None
         factors = _log_bayes_factors(fit, n)
-        evidence = _log_sum(np.log(fit.weights) + factors)
+        evidence = float(np.logaddexp.reduce(np.log(fit.weights) + factors))
         if evidence < least:
             return None
         best = int(factors.argmax())
@@ -238,11 +238,6 @@ def _log_bayes_factors(fit: _Fit, count: int) -> np.ndarray:
     t = fit.product / np.sqrt(fit.size) * np.sqrt(shrinkage * fit.independent / (fit.spread * left))
     factors = np.log(2 * stdtr(fit.independent, t)) - np.log1p(signal) / 2 - fit.independent / 2 * np.log(left)
     return np.asarray(np.logaddexp.reduce(factors, axis=0) - math.log(len(_SLOPES)))
-
-
-def _log_sum(logarithms: np.ndarray) -> float:
-    highest = float(logarithms.max())
-    return highest + math.log(np.exp(logarithms - highest).sum())
 
 
 def _spacing(index: int) -> int:

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from lightning_interactions.distribution.similarity import check_n
 from lightning_interactions.distribution.strength import sample_order_strength
+from lightning_interactions.interactions import check_same_n_variables
 from lightning_interactions.lattice import check_n_variables
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class OrderStrength(Metric):
         self.n_variables = check_n_variables(n_variables)
         self.threshold = threshold
         for side in ("positive", "negative"):
-            self.add_state(side, torch.zeros(n_variables, dtype=torch.float64), dist_reduce_fx="sum")
+            self.add_state(side, torch.zeros(self.n_variables, dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("count", torch.tensor(0), dist_reduce_fx="sum")
 
     def update(self, interactions: Interactions) -> None:
@@ -58,7 +58,7 @@ class OrderStrength(Metric):
         Raises:
             ValueError: for another ``n``.
         """
-        check_n(self.n_variables, interactions=interactions)
+        check_same_n_variables(self.n_variables, interactions=interactions)
         positive, negative = sample_order_strength(interactions, self.threshold)
         self.positive += positive.sum(dim=0).to(self.positive)
         self.negative += negative.sum(dim=0).to(self.negative)

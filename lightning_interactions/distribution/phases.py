@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from lightning_interactions.distribution.hinge import HingeTest, Knee
 
-__all__ = ["EXPECTED_NOISE", "Phase", "PhaseDetector"]
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["EXPECTED_NOISE", "Phase", "PhaseDetector", "end_of_normal_phase"]
 
 Phase = Literal["normal", "overfitting"]
 
@@ -149,16 +152,9 @@ class PhaseDetector:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from what :meth:`state_dict` returned.
-
-        States of version 0.1 held the lowest gap and no test: their phase and onset are taken over, the lowest gap is
-        the level, and the test starts anew.
-        """
+        """Go on from what :meth:`state_dict` returned."""
         self.phase = state["phase"]
         self.onset_epoch = state["onset_epoch"]
-        if "test" not in state:
-            self._load_lowest_gap(state)
-            return
         interval = state["onset_interval"]
         self.onset_interval = None if interval is None else (interval[0], interval[1])
         self.reason = state["reason"]
@@ -171,20 +167,6 @@ class PhaseDetector:
         self._onsets = list(state["onsets"])
         # The noise to expect is an option of the new detector, not something that was learned.
         self._test = HingeTest.from_state(state["test"] | {"noise": self._test.noise})
-
-    def _load_lowest_gap(self, state: dict[str, Any]) -> None:
-        self.onset_interval = None if self.onset_epoch is None else (self.onset_epoch, self.onset_epoch)
-        self._epoch = state["_epoch"]
-        if self.phase == "overfitting":
-            self._level, self._noise = state["_lowest_gap"], EXPECTED_NOISE * self.rise
-        self._recent = []
-        self._since = None
-        self._start_over()
-        if self._epoch is not None:
-            self.reason = (
-                f"the loss gap is {state['_gap']:.3f}, its lowest was {state['_lowest_gap']:.3f}"
-                f" at epoch {state['_lowest_epoch']}"
-            )
 
     def _decide(self) -> None:
         """Change the phase, or take a new level, where the evidence is enough for it."""
@@ -252,3 +234,34 @@ class PhaseDetector:
             f"the loss gap is {gap:.3f} and has not grown for long by more than {self.rise:g}"
             f" above {self._test.mean:.3f}, its mean since epoch {self._since}"
         )
+
+
+def end_of_normal_phase(
+    epochs: Iterable[int], held_out_losses: Iterable[float], onset_epoch: float | None = None
+) -> int | None:
+    """The measured epoch that stands for the end of the normal phase, from which Eq. 9 takes the decay.
+
+    Of the epochs before the onset of overfitting, or of all where there is no onset, the one with the smallest held-out
+    loss, the first of equal ones. Never the untrained network (epoch 0), nor an epoch whose loss is not known; where
+    this leaves none before the onset, the first after it.
+
+    Args:
+        epochs: the measured epochs.
+        held_out_losses: the loss on held-out samples at each of them; NaN where it is not known.
+        onset_epoch: first epoch of the overfitting phase; ``None`` or NaN in the normal phase.
+
+    Returns:
+        one of ``epochs``, or ``None`` where no trained epoch has a finite loss.
+
+    Raises:
+        ValueError: if there are not as many losses as epochs.
+
+    Example:
+        >>> end_of_normal_phase([0, 10, 20, 30, 40], [0.1, 0.9, 0.5, 0.6, 0.3], onset_epoch=40)
+        20
+    """
+    known = sorted((epoch, loss) for epoch, loss in zip(epochs, held_out_losses, strict=True) if epoch > 0)
+    known = [(epoch, loss) for epoch, loss in known if loss < math.inf]
+    onset = math.inf if onset_epoch is None or math.isnan(onset_epoch) else onset_epoch
+    before = [(epoch, loss) for epoch, loss in known if epoch < onset] or known[:1]
+    return min(before, key=lambda measured: measured[1])[0] if before else None

@@ -8,8 +8,7 @@ a long normal phase, where every epoch may be better than the last, not at every
 ==============  ========================================================================================================
 reference       which network :math:`I^*` is
 ==============  ========================================================================================================
-``"onset"``     the one at the end of the normal phase: of the epochs before the onset of overfitting, or of all so far
-                where there is no onset, the measured one with the smallest held-out loss (never the untrained one)
+``"onset"``     the one at the end of the normal phase (:func:`~.phases.end_of_normal_phase`), as far as it is known
 ``"final"``     the last measured one; known, and fitted, when the training has ended
 ``"current"``   the one measured itself; only with a lower bound on :math:`\delta`
 interactions    any other's, measured with the same number of variables
@@ -24,8 +23,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lightning_interactions.distribution.disentangle import Disentangled, check_ranges, disentangle
-from lightning_interactions.distribution.strength import sample_order_strength
+from lightning_interactions.checks import check_ranges
+from lightning_interactions.distribution.disentangle import Disentangled, disentangle
+from lightning_interactions.distribution.phases import end_of_normal_phase
+from lightning_interactions.distribution.strength import Effects, sample_order_strength
 from lightning_interactions.interactions import Interactions
 
 __all__ = [
@@ -109,7 +110,7 @@ class ReferenceFits:
             self.options["delta_range"] = delta_range
         self._strength: dict[int, tuple[Tensor, Tensor]] = {}
         self._losses: dict[int, float] = {}
-        self._candidates: dict[int, Interactions] = {}
+        self._candidates: dict[int, Effects] = {}
         self._fitted_with: dict[int, int | str] = {}
         self._fits = 0
         self._onset: float | None = None
@@ -119,7 +120,7 @@ class ReferenceFits:
         self._strength[epoch] = sample_order_strength(interactions)
         self._losses[epoch] = held_out_loss
         self._fitted_with.pop(epoch, None)
-        self._candidates[epoch] = interactions
+        self._candidates[epoch] = Effects(interactions.and_, interactions.or_, interactions.threshold)
         wanted = self._possible_references()
         self._candidates = {epoch: self._candidates[epoch] for epoch in wanted if epoch in self._candidates}
 
@@ -156,7 +157,7 @@ class ReferenceFits:
         return {
             "strength": {epoch: list(both) for epoch, both in self._strength.items()},
             "losses": dict(self._losses),
-            "candidates": {epoch: _packed(interactions) for epoch, interactions in self._candidates.items()},
+            "candidates": {epoch: _packed(effects) for epoch, effects in self._candidates.items()},
             "fitted_with": dict(self._fitted_with),
             "fits": self._fits,
             "onset": self._onset,
@@ -168,25 +169,22 @@ class ReferenceFits:
         self._losses = dict(state["losses"])
         self._candidates = {epoch: _unpacked(packed) for epoch, packed in state["candidates"].items()}
         self._fitted_with = dict(state["fitted_with"])
-        self._fits = state.get("fits", len(self._fitted_with))
-        self._onset = state.get("onset")
+        self._fits = state["fits"]
+        self._onset = state["onset"]
 
-    def _find_reference(self, onset_epoch: float | None, *, finished: bool) -> tuple[int | str, Interactions] | None:
+    def _find_reference(
+        self, onset_epoch: float | None, *, finished: bool
+    ) -> tuple[int | str, Interactions | Effects] | None:
         if not self._strength:
             return None
         if not isinstance(self.reference, str):
             return "given", self.reference
         if self.reference == "final" and not finished:
             return None
-        epoch = self._end_of_normal_phase(onset_epoch) if self.reference == "onset" else max(self._strength)
+        epoch: int | None = max(self._strength)
+        if self.reference == "onset":
+            epoch = end_of_normal_phase(self._losses, self._losses.values(), onset_epoch)
         return None if epoch is None else (epoch, self._candidates[epoch])
-
-    def _end_of_normal_phase(self, onset_epoch: float | None) -> int | None:
-        candidates = self._lowest_so_far()
-        if onset_epoch is None or math.isnan(onset_epoch):
-            return candidates[-1] if candidates else None
-        # An onset at the first trained epoch leaves none before it: that one is then the nearest.
-        return max((epoch for epoch in candidates if epoch < onset_epoch), default=min(candidates, default=None))
 
     def _lowest_so_far(self) -> list[int]:
         """The trained epochs whose held-out loss was the smallest until then: the last before any epoch is its best."""
@@ -202,16 +200,29 @@ class ReferenceFits:
             return []
         return self._lowest_so_far() if self.reference == "onset" else [max(self._strength)]
 
-    def _fit(self, epoch: int, reference_epoch: int | str, reference: Interactions) -> dict[str, Any]:
+    def _fit(self, epoch: int, reference_epoch: int | str, reference: Interactions | Effects) -> dict[str, Any]:
         positive, negative = self._strength[epoch]
         named = {"reference_epoch": math.nan if isinstance(reference_epoch, str) else reference_epoch}
         if not (positive.sum() + negative.sum() > 0):
-            return unfitted(reference.n_variables) | named
+            return unfitted(positive.shape[1]) | named
         return _plain(disentangle(positive, negative, reference, **self.options)) | named
 
 
 def check_reference(reference: str | Interactions, delta_range: tuple[float, float] | None) -> None:
-    """Refuse a reference that is unknown or makes the fit meaningless, and a range that is none."""
+    """Refuse a reference that is unknown or makes the fit meaningless, and a range that is none.
+
+    Args:
+        reference: one of :data:`REFERENCES`, or interactions.
+        delta_range: the δ allowed, if a range was given.
+
+    Raises:
+        ValueError: for an unknown reference, ``"current"`` without a range of δ, or a range that is reversed or not
+            positive.
+
+    Example:
+        >>> check_reference("onset", None)
+        >>> check_reference("current", (0.02, 1.0))
+    """
     if delta_range is not None:
         check_ranges(delta_range=delta_range)
     if isinstance(reference, Interactions):
@@ -233,6 +244,12 @@ def check_reference(reference: str | Interactions, delta_range: tuple[float, flo
 
 def unfitted(n_variables: int) -> dict[str, Any]:
     """The keys of a fit where there is none: NaN everywhere.
+
+    Args:
+        n_variables: number ``n`` of input variables.
+
+    Returns:
+        :data:`FIT_NUMBERS` with one NaN each, and :data:`FIT_LISTS` with ``n``.
 
     Example:
         >>> unfitted(2)["spindle"]
@@ -262,29 +279,19 @@ def _plain(found: Disentangled) -> dict[str, Any]:
     }
 
 
-def _packed(interactions: Interactions) -> dict[str, Any]:
-    """The effects that are not zero: all that a reference is used for."""
-    effects = torch.stack([interactions.and_, interactions.or_])
-    where = effects.nonzero()
+def _packed(effects: Effects) -> dict[str, Any]:
+    """The effects that are not zero: few."""
+    both = torch.stack([effects.and_, effects.or_])
+    where = both.nonzero()
     return {
-        "shape": list(effects.shape),
+        "shape": list(both.shape),
         "where": where.to(torch.int32),
-        "effects": effects[tuple(where.T)],
-        "threshold": interactions.threshold,
+        "effects": both[tuple(where.T)],
+        "threshold": effects.threshold,
     }
 
 
-def _unpacked(packed: dict[str, Any]) -> Interactions:
+def _unpacked(packed: dict[str, Any]) -> Effects:
     effects = torch.zeros(packed["shape"], dtype=torch.float64)
     effects[tuple(packed["where"].long().T)] = packed["effects"]
-    and_, or_ = effects
-    samples = len(and_)
-    return Interactions(
-        values=torch.zeros_like(and_),
-        and_=and_,
-        or_=or_,
-        l1=effects.abs().sum(dim=(0, 2)),
-        gap=torch.full((samples,), torch.nan, dtype=torch.float64),
-        noise_bound=torch.full((samples,), torch.nan, dtype=torch.float64),
-        threshold=packed["threshold"],
-    )
+    return Effects(effects[0], effects[1], packed["threshold"])

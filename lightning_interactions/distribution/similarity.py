@@ -12,14 +12,15 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
+from lightning_interactions.checks import check_whole
 from lightning_interactions.distribution.strength import salient_effects
-from lightning_interactions.interactions import check_interactions
-from lightning_interactions.lattice import check_n_variables, subset_order
+from lightning_interactions.interactions import check_interactions, check_same_n_variables
+from lightning_interactions.lattice import check_n_variables, sum_by_order
 
 if TYPE_CHECKING:
     from lightning_interactions.interactions import Interactions
 
-__all__ = ["InteractionSimilarity", "check_n", "similarity"]
+__all__ = ["InteractionSimilarity", "similarity"]
 
 _SPLITS = ("train", "test")
 
@@ -56,7 +57,7 @@ def similarity(train: Interactions, test: Interactions, *, threshold: float | No
         [0.666667, nan]
     """
     check_interactions(train=train, test=test)
-    check_n(train.n_variables, test=test)
+    check_same_n_variables(train.n_variables, test=test)
     for name, interactions in zip(_SPLITS, (train, test), strict=True):
         if not len(interactions):
             msg = f"`{name}` must hold at least one sample, got none. HINT: were all samples dropped or skipped?"
@@ -94,14 +95,12 @@ class InteractionSimilarity(Metric):
 
     def __init__(self, n_variables: int, n_classes: int = 1, *, threshold: float | None = 0.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if n_classes < 1:
-            msg = f"`n_classes` must be at least 1, got {n_classes!r}."
-            raise ValueError(msg)
+        check_whole(minimum=1, n_classes=n_classes)
         self.n_variables = check_n_variables(n_variables)
         self.n_classes = n_classes
         self.threshold = threshold
         self._seen_positions: dict[int, set[Any]] = {}
-        amounts = torch.zeros(2, n_classes, 4, 1 << n_variables, dtype=torch.float64)
+        amounts = torch.zeros(2, n_classes, 4, 1 << self.n_variables, dtype=torch.float64)
         self.add_state("amounts", amounts, dist_reduce_fx="sum")
         self.add_state("counts", torch.zeros(2, n_classes, dtype=torch.int64), dist_reduce_fx="sum")
 
@@ -119,7 +118,7 @@ class InteractionSimilarity(Metric):
             ValueError: for another ``n``, an unknown ``split``, classes that do not fit, or if the variables of the
                 samples are known and are not the same for all samples of a class.
         """
-        check_n(self.n_variables, interactions=interactions)
+        check_same_n_variables(self.n_variables, interactions=interactions)
         if split not in _SPLITS:
             msg = f"`split` must be 'train' or 'test', got {split!r}."
             raise ValueError(msg)
@@ -163,18 +162,6 @@ class InteractionSimilarity(Metric):
         return classes.to(device="cpu", dtype=torch.int64)
 
 
-def check_n(n_variables: int, **others: Interactions) -> None:
-    """Refuse interactions of another number of variables.
-
-    Raises:
-        ValueError: if they have not ``n_variables``.
-    """
-    for name, interactions in others.items():
-        if interactions.n_variables != n_variables:
-            msg = f"`{name}` must have {n_variables} input variables like the rest, got {interactions.n_variables}."
-            raise ValueError(msg)
-
-
 def _unsigned(interactions: Interactions, threshold: float | None) -> Tensor:
     """The non-negative vector of each sample's effects (footnote 6), ``(samples, 4, 2**n)``."""
     and_, or_ = salient_effects(interactions, threshold)
@@ -183,14 +170,8 @@ def _unsigned(interactions: Interactions, threshold: float | None) -> Tensor:
 
 def _jaccard(train: Tensor, test: Tensor) -> Tensor:
     """From ``(..., 4, 2**n)`` to ``(..., n)``."""
-    n_variables = train.shape[-1].bit_length() - 1
-    orders = subset_order(n_variables, train.device)
-
-    def by_order(amounts: Tensor) -> Tensor:
-        sums = amounts.new_zeros(*amounts.shape[:-2], n_variables + 1)
-        return sums.index_add_(-1, orders, amounts.sum(dim=-2))[..., 1:]
-
-    return by_order(torch.minimum(train, test)) / by_order(torch.maximum(train, test))
+    shared, either = torch.minimum(train, test), torch.maximum(train, test)
+    return (sum_by_order(shared.sum(dim=-2)) / sum_by_order(either.sum(dim=-2)))[..., 1:]
 
 
 def _positions(interactions: Interactions, chosen: Tensor | None = None) -> set[Any]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from numbers import Integral
-
 import torch
 from torch import Tensor
+
+from lightning_interactions.checks import check_whole
 
 __all__ = ["spindle"]
 
@@ -35,12 +35,7 @@ def spindle(n: int, alpha: float | Tensor, beta: float | Tensor = 1.0) -> Tensor
         >>> spindle(4, alpha=1.0, beta=2.0).round(decimals=6).tolist()
         [8.0, 12.0, 8.0, 2.0]
     """
-    if isinstance(n, bool) or not isinstance(n, Integral):
-        msg = f"`n` must be a whole number, got {n!r} of type {type(n).__name__}."
-        raise TypeError(msg)
-    if n < 1:
-        msg = f"`n` must be at least 1 input variable, got {n!r}."
-        raise ValueError(msg)
+    check_whole(minimum=1, n=n)
     alpha, beta = (torch.as_tensor(number, dtype=torch.float64)[..., None] for number in (alpha, beta))
     if not (alpha > 0).all() or not (beta >= 0).all():
         msg = (

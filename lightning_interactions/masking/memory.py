@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import gc
-from numbers import Integral
 from typing import TYPE_CHECKING, Literal
 
 import torch
 from lightning.pytorch.utilities.memory import is_oom_error
+
+from lightning_interactions.checks import check_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,7 +42,8 @@ def check_mask_batch_size(mask_batch_size: MaskBatchSize) -> int | None:
     """The number asked for, or ``None`` where it is to be found.
 
     Raises:
-        ValueError: if it is neither a whole number ≥ 1 nor ``"auto"``.
+        TypeError: if it is neither a whole number nor ``"auto"``.
+        ValueError: if it is below 1.
 
     Example:
         >>> check_mask_batch_size("auto"), check_mask_batch_size(64)
@@ -49,9 +51,7 @@ def check_mask_batch_size(mask_batch_size: MaskBatchSize) -> int | None:
     """
     if mask_batch_size is None or mask_batch_size == "auto":
         return None
-    if isinstance(mask_batch_size, bool) or not isinstance(mask_batch_size, Integral) or mask_batch_size < 1:
-        msg = f"`mask_batch_size` must be at least 1, or 'auto', got {mask_batch_size!r}."
-        raise ValueError(msg)
+    check_whole(minimum=1, hint="'auto' finds a number.", mask_batch_size=mask_batch_size)
     return int(mask_batch_size)
 
 

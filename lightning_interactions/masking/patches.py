@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from lightning_interactions.checks import check_whole
 from lightning_interactions.masking.batches import to_device
 from lightning_interactions.masking.variables import (
     Draw,
     Variables,
     check_baseline,
-    check_whole,
     mask_regions,
     sample_generators,
 )
@@ -44,10 +44,8 @@ class GridPatches(Variables):
         seed: int,
     ) -> None:
         super().__init__(n_variables, layer=layer, seed=seed)
-        check_whole(grid=grid, border=border)
-        if grid < 1:
-            msg = f"`grid` must be at least 1, got {grid}."
-            raise ValueError(msg)
+        check_whole(minimum=1, grid=grid)
+        check_whole(border=border)
         if not 0 <= border <= (grid - 1) // 2:
             msg = (
                 f"`border` must lie in 0 … {(grid - 1) // 2} so that a grid of {grid} keeps inner cells, got {border}."

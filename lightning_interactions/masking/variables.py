@@ -10,13 +10,13 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
+from lightning_interactions.checks import check_whole
 from lightning_interactions.lattice import check_n_variables
 from lightning_interactions.masking.batches import batch_size, leaves, to_device
 
@@ -28,7 +28,6 @@ __all__ = [
     "Variables",
     "check_baseline",
     "check_variables",
-    "check_whole",
     "mask_regions",
     "sample_generators",
     "usable_draws",
@@ -275,11 +274,3 @@ def check_variables(variables: Any) -> None:
             f" HINT: subclass lightning_interactions.Variables for a kind of your own."
         )
         raise TypeError(msg)
-
-
-def check_whole(**numbers: Any) -> None:
-    """Refuse arguments that are no whole numbers, by their names."""
-    for name, value in numbers.items():
-        if not isinstance(value, Integral) or isinstance(value, bool):
-            msg = f"`{name}` must be a whole number, got {value!r}."
-            raise TypeError(msg)

@@ -1,5 +1,7 @@
 """A mistake in the set-up is an error before the first training step, with the weights as they were."""
 
+import math
+
 import pytest
 import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -241,9 +243,12 @@ def test_variables_that_do_not_fit_the_inputs(refused, cls):
 
 
 @pytest.mark.parametrize("argument", ["every_n_epochs", "n_samples", "n_loss_samples", "mask_batch_size"])
-@pytest.mark.parametrize("number", [0, -1, 2.5, float("nan"), "3"])
-def test_bad_numbers(argument, number):
-    with pytest.raises(ValueError, match=argument) as caught:
+@pytest.mark.parametrize(
+    ("number", "error"),
+    [(0, ValueError), (-1, ValueError), (2.5, TypeError), (math.nan, TypeError), ("3", TypeError), (True, TypeError)],
+)
+def test_bad_numbers(argument, number, error):
+    with pytest.raises(error, match=argument) as caught:
         InteractionMonitor(patches(), **{argument: number})
     assert repr(number) in str(caught.value)
 

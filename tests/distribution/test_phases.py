@@ -12,7 +12,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lightning_interactions.distribution.phases import PhaseDetector
+from lightning_interactions.distribution.phases import PhaseDetector, end_of_normal_phase
 
 
 def run(gaps, every=1, **options):
@@ -270,46 +270,29 @@ def test_the_options_stay_those_of_the_new_detector():
     assert old.update(epoch=4, gap=0.6) == "overfitting"
 
 
-OLD_STATE = {
-    "phase": "overfitting",
-    "onset_epoch": 25,
-    "_epoch": 40,
-    "_gap": 0.42,
-    "_lowest_gap": -0.009,
-    "_lowest_epoch": 10,
-    "_against": [],
-}
+@pytest.mark.parametrize(
+    ("losses", "onset", "expected"),
+    [
+        ({0: 0.1, 10: 0.9, 20: 0.5, 30: 0.6, 40: 0.3}, 40, 20),
+        ({0: 0.1, 10: 0.9, 20: 0.5, 30: 0.6, 40: 0.3}, None, 40),
+        ({0: 0.1, 10: 0.9, 20: 0.5, 30: 0.6, 40: 0.3}, math.nan, 40),
+        ({10: 0.5, 20: 0.5, 30: 0.5}, None, 10),
+        ({10: math.nan, 20: 0.5, 30: math.inf}, None, 20),
+        ({0: 0.1, 10: 0.9, 20: 0.5}, 10, 10),  # no trained epoch before the onset: the nearest
+        ({0: 0.1, 10: math.nan, 20: 0.5}, 20, 20),
+        ({30: 0.3, 10: 0.9, 20: 0.5}, 30, 20),
+        ({0: 0.1}, None, None),
+        ({10: math.nan}, 10, None),
+        ({}, None, None),
+    ],
+)
+def test_the_end_of_the_normal_phase(losses, onset, expected):
+    assert end_of_normal_phase(losses, losses.values(), onset) == expected
 
 
-def test_the_state_of_an_old_checkpoint_is_taken_over():
-    detector = PhaseDetector()
-    detector.load_state_dict(OLD_STATE)
-    assert (detector.phase, detector.onset_epoch, detector.onset_interval) == ("overfitting", 25, (25, 25))
-    assert detector.phase_message == (
-        "overfitting since epoch 25: the loss gap is 0.420, its lowest was -0.009 at epoch 10"
-    )
-    for epoch in range(45, 70, 5):
-        detector.update(epoch=epoch, gap=0.5)
-    assert detector.onset_epoch == 25
-    for epoch in range(70, 120, 5):
-        detector.update(epoch=epoch, gap=0.0)
-    assert (detector.phase, detector.onset_epoch) == ("normal", None)
-
-
-def test_the_old_state_before_any_measurement_is_a_fresh_start():
-    detector = PhaseDetector()
-    detector.load_state_dict(
-        {
-            "phase": "normal",
-            "onset_epoch": None,
-            "_epoch": None,
-            "_gap": math.nan,
-            "_lowest_gap": math.inf,
-            "_lowest_epoch": None,
-            "_against": [],
-        }
-    )
-    assert json.dumps(detector.state_dict()) == json.dumps(PhaseDetector().state_dict())
+def test_there_must_be_a_loss_for_each_epoch():
+    with pytest.raises(ValueError, match="shorter"):
+        end_of_normal_phase([1, 2], [0.5])
 
 
 @pytest.mark.parametrize("rise", [0.0, -0.1, math.nan, math.inf])

@@ -252,5 +252,5 @@ def test_the_metric_refuses_bad_input(split, classes, message, sets):
 def test_the_metric_refuses_another_n_and_no_classes(sets):
     with pytest.raises(ValueError, match="must have 2 input variables"):
         InteractionSimilarity(2).update(sets["test"], "test")
-    with pytest.raises(ValueError, match="`n_classes` must be at least 1"):
+    with pytest.raises(ValueError, match="`n_classes` must be a whole number, at least 1"):
         InteractionSimilarity(2, n_classes=0)

@@ -9,12 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lightning_interactions.distribution.strength import (
+    Effects,
     cancellation,
     high_order_share,
     mean_order,
     order_strength,
     salient_counts,
+    salient_effects,
     sample_order_strength,
+    signed_strength,
 )
 from lightning_interactions.interactions import Interactions
 
@@ -66,6 +69,18 @@ def test_strength_is_the_sum_over_salient_effects(n, samples, threshold):
     for side, expected in zip(sample_order_strength(found, threshold), slow, strict=True):
         assert side.shape == (samples, n)
         torch.testing.assert_close(side, torch.tensor(expected, dtype=torch.float64), rtol=1e-12, atol=0)
+
+
+def test_bare_effects_are_as_good_as_interactions():
+    found = random(threshold=0.9)
+    bare = Effects(found.and_, found.or_, found.threshold)
+
+    for threshold in (None, 0.3):
+        expected = sample_order_strength(found, threshold)
+        for side, same in zip(signed_strength(*salient_effects(bare, threshold)), expected, strict=True):
+            assert torch.equal(side, same)
+    with pytest.raises(ValueError, match="`threshold` must be a number ≥ 0, got -1"):
+        salient_effects(bare, -1)
 
 
 def test_the_threshold_is_that_of_the_interactions_unless_given():

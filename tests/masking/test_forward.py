@@ -209,7 +209,7 @@ def test_a_network_that_mixes_its_rows_is_refused(kind, images, classes):
 @pytest.mark.parametrize("mask_batch_size", [0, -1])
 def test_mask_batch_size_must_be_positive(mask_batch_size, make_conv_net, images, classes):
     patches = InputPatches(4, 0, 2)
-    with pytest.raises(ValueError, match="`mask_batch_size` must be at least 1"):
+    with pytest.raises(ValueError, match="`mask_batch_size` must be a whole number, at least 1"):
         values(
             make_conv_net(images),
             images,

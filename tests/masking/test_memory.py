@@ -143,9 +143,11 @@ def test_the_automatic_size_on_a_gpu_leaves_memory_free(monkeypatch):
     assert auto_mask_batch_size(cuda, 1) == 8192
 
 
-@pytest.mark.parametrize("size", [0, -3, 2.5, True, "large"])
-def test_a_size_that_is_none_is_refused(size):
-    with pytest.raises(ValueError, match="`mask_batch_size` must be at least 1, or 'auto', got"):
+@pytest.mark.parametrize(
+    ("size", "error"), [(0, ValueError), (-3, ValueError), (2.5, TypeError), (True, TypeError), ("large", TypeError)]
+)
+def test_a_size_that_is_none_is_refused(size, error):
+    with pytest.raises(error, match=r"`mask_batch_size` must be a whole number, at least 1, got .* HINT: 'auto'"):
         check_mask_batch_size(size)
 
 

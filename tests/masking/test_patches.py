@@ -83,7 +83,7 @@ def test_all_inner_cells_may_be_variables(kind, images):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"grid": 0, "border": 0, "n_variables": 1}, "`grid` must be at least 1, got 0"),
+        ({"grid": 0, "border": 0, "n_variables": 1}, "`grid` must be a whole number, at least 1, got 0"),
         ({"grid": 4, "border": 2, "n_variables": 1}, "`border` must lie in 0 … 1 .*got 2"),
         ({"grid": 4, "border": -1, "n_variables": 1}, "`border` must lie in 0 … 1 .*got -1"),
         ({"grid": 4, "border": 1, "n_variables": 5}, "at most 4, the number of inner cells.*got 5"),

@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
-from lightning_interactions import FeatureMapPatches, InteractionMonitor, Interactions
+from lightning_interactions import Interactions
 from lightning_interactions.history import History
 from lightning_interactions.refit import refit
 
@@ -190,19 +190,3 @@ def test_files_damaged_between_kill_and_resume_are_named_and_cost_their_epoch_al
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         refit(uninterrupted(SHORT))
-
-
-def test_a_checkpoint_of_an_earlier_version_is_taken_over_as_far_as_it_goes(training, uninterrupted):
-    """States once had no fits and no noise floor, and records fewer keys."""
-    del training
-    kept = uninterrupted(SHORT) / "checkpoints" / "epoch=3.ckpt"
-    callbacks = torch.load(kept, weights_only=True)["callbacks"]
-    (state,) = [value for key, value in callbacks.items() if key.startswith("InteractionMonitor")]
-    old = {key: state[key] for key in ("history", "phase_detector", "failures")}
-    old["history"] = [{"epoch": record["epoch"], "l1": record["l1"], "n_variables": 3} for record in old["history"]]
-    monitor = InteractionMonitor(FeatureMapPatches("body.2", grid=4, border=1, n_variables=3))
-    monitor.load_state_dict(old)
-
-    assert monitor.history.epochs == [record["epoch"] for record in state["history"]]
-    assert all(math.isnan(value) for value in monitor.history.column("spindle_share"))
-    assert monitor.phase_detector.state_dict() == state["phase_detector"]
