@@ -20,7 +20,7 @@ from lightning_interactions.callback.loss_gap import Loss, classification_loss, 
 from lightning_interactions.callback.progress import measurement_bar
 from lightning_interactions.callback.publish import Publisher
 from lightning_interactions.callback.ranks import first_rank_buffers, share_of, share_out, together
-from lightning_interactions.callback.record import PREFIX, failed, scalars, summarize
+from lightning_interactions.callback.record import failed, scalars, summarize
 from lightning_interactions.callback.reference_network import (
     check_reference_argument,
     is_checkpoint,
@@ -50,6 +50,7 @@ from lightning_interactions.masking.noise_floor import NoiseFloor, noise_floor
 from lightning_interactions.masking.outputs import Output, resolve_output
 from lightning_interactions.masking.precision import Precision, check_precision
 from lightning_interactions.masking.variables import Variables, check_variables
+from lightning_interactions.tensorboard_plugin.documents import tag_prefix
 
 if TYPE_CHECKING:
     from lightning_interactions.interactions import Interactions
@@ -569,7 +570,7 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
 
     @property
     def _prefix(self) -> str:
-        return PREFIX if self.name is None else f"{PREFIX}{self.name}/"
+        return tag_prefix(self.name)
 
 
 def _check_counts(**counts: Any) -> None:
