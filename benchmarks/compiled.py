@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -22,6 +21,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parent))  # not installed
 
+from child import child
 from machine import machine
 from masking import NETWORKS, engine_time, set_up
 
@@ -46,14 +46,8 @@ def main() -> None:
         return
     rows = []
     for name in CASES[:1] if options.quick else CASES:
-        done = subprocess.run(  # noqa: S603  # our own file
-            [sys.executable, __file__, "--case", name, "--device", options.device],
-            stdout=subprocess.PIPE,
-            check=True,
-            text=True,
-            env=os.environ | {"TORCHINDUCTOR_FORCE_DISABLE_CACHES": "1"},
-        )
-        rows.append(json.loads(done.stdout.splitlines()[-1]))
+        words = ("--case", name, "--device", options.device)
+        rows.append(child(__file__, *words, TORCHINDUCTOR_FORCE_DISABLE_CACHES="1"))
         print(json.dumps(rows[-1], indent=1))
         if not options.quick:
             RESULTS.mkdir(exist_ok=True)

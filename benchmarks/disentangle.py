@@ -12,7 +12,6 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -23,6 +22,7 @@ import torch
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # the package need not be installed
 
+from child import child  # noqa: E402
 from machine import processor  # noqa: E402
 
 from lightning_interactions.distribution.decay import sample_decay, shrink  # noqa: E402
@@ -51,10 +51,7 @@ def main() -> None:
         return
     rows = []
     for threads in (1, 2):
-        done = subprocess.run(  # noqa: S603  # our own file
-            [sys.executable, __file__, "--threads", str(threads)], stdout=subprocess.PIPE, check=True, text=True
-        )
-        rows.append({"threads": threads} | json.loads(done.stdout.splitlines()[-1]))
+        rows.append({"threads": threads} | child(__file__, "--threads", str(threads)))
         for name, limit in LIMITS.items():
             print(f"{threads} threads, {name}: {rows[-1][name]:.3f}, {rows[-1][name] / limit:.2f} of the limit")
     report = {

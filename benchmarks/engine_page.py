@@ -10,6 +10,8 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
+from tables import markdown_table
+
 RESULTS = Path(__file__).parent / "results"
 PAGE = Path(__file__).parent.parent / "docs" / "engine.md"
 
@@ -126,7 +128,7 @@ def main() -> None:
         compiled=compiled_text(compiled["rows"]),
         overhead=overhead_table(overhead["rows"]),
         draws=field["draws"],
-        field=table(
+        field=markdown_table(
             ["network", "share that differ, by layer", "at best × less"],
             [
                 [
@@ -185,7 +187,7 @@ def chunks_table(rows: list[dict[str, Any]]) -> str:
     for row in rows:
         times = {int(size): ms for size, ms in row["bare_ms_by_batch_size"].items()}
         body.append([row["network"], *(f"{times[size]:.3g}" if size in times else "–" for size in sizes)])
-    return table(["network", *map(str, sizes)], body)
+    return markdown_table(["network", *map(str, sizes)], body)
 
 
 def channels_last_text(rows: list[dict[str, Any]]) -> str:
@@ -207,8 +209,8 @@ def compiled_text(rows: list[dict[str, Any]]) -> str:
     loads = [row["load"] for row in rows]
     load = f"{min(loads):.0f} to {max(loads):.0f}"
     return (
-        f"{table(head, body)}\n\nOn one thread, at a load of {load}; the first call by the clock, with nothing in the"
-        f" compiler's cache."
+        f"{markdown_table(head, body)}\n\nOn one thread, at a load of {load}; the first call by the clock, with nothing"
+        f" in the compiler's cache."
     )
 
 
@@ -239,7 +241,7 @@ def memory_text(rows: list[dict[str, Any]]) -> str:
     ]
     return (
         f"Peak memory of one sample of VGG-16 at 224 pixels, with {rows[0]['weights_mb']:.0f} MB of weights; the last"
-        f" two columns are those of the whole process, with Python and PyTorch:\n\n{table(head, body)}\n\n"
+        f" two columns are those of the whole process, with Python and PyTorch:\n\n{markdown_table(head, body)}\n\n"
         f"A further mask adds eight bytes, its output: chunks run one by one, and each gives back what it took."
         f" So fewer masks show the peak of all, and the knob is the chunk."
     )
@@ -268,7 +270,7 @@ def ranks_text(ranks: dict[str, Any]) -> str:
         f" {ranks['machine']['cores']} cores; the results differ by {difference:.0e} at most, by rounding. By processor"
         f" time, that of the slower process, where the network computes; a network that only waits stands for a process"
         f" whose GPU works. The last column but one is what the machine gives two processes with nothing to share:"
-        f"\n\n{table(head, body)}"
+        f"\n\n{markdown_table(head, body)}"
     )
 
 
@@ -303,7 +305,7 @@ def masking_table(rows: list[dict[str, Any]]) -> str:
         ]
         for row in rows
     ]
-    return table(head, body)
+    return markdown_table(head, body)
 
 
 def overhead_table(rows: list[dict[str, Any]]) -> str:
@@ -323,7 +325,7 @@ def overhead_table(rows: list[dict[str, Any]]) -> str:
         ]
         for row in rows
     ]
-    return table(head, body)
+    return markdown_table(head, body)
 
 
 def machine_line(report: dict[str, Any]) -> str:
@@ -335,12 +337,6 @@ def machine_line(report: dict[str, Any]) -> str:
         f"Measured {machine['date']} with {machine['threads']} thread on {machine['cores']} cores"
         f" ({machine['processor']}, no GPU), at a load of {load}; random weights and inputs, seed 0."
     )
-
-
-def table(head: list[str], body: list[list[Any]]) -> str:
-    """A table in Markdown."""
-    lines = [head, ["---"] * len(head), *body]
-    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
 
 
 if __name__ == "__main__":

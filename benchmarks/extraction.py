@@ -13,26 +13,27 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-from rich.console import Console
-from rich.table import Table
 from scipy.optimize import linprog
 from torch.nn import functional
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # the experiments are not installed
 
+from child import child  # noqa: E402
 from machine import machine  # noqa: E402
+from resources import peak_memory  # noqa: E402
+from tables import print_table  # noqa: E402
 
 from experiments.data.digits import Digits  # noqa: E402
 from experiments.models.vgg import VGG11  # noqa: E402
@@ -75,6 +76,22 @@ CASES: dict[str, list[Case]] = {
     ],
 }
 
+COLUMNS = {
+    "solver": "{}",
+    "n": "{}",
+    "samples": "{}",
+    "s_per_sample": "{:.3g}",
+    "peak_mb": "{:.0f}",
+    "l1_over_optimum": "{:.6f}",
+    "gap": "{:.1e}",
+    "noise_ratio": "{:.3f}",
+    "iterations": "{:.0f}",
+    "times_faster_than_sgd": "{:.1f}",
+    "times_faster_than_highs": "{:.1f}",
+    "times_floor": "{:.1f}",
+}
+"""What the terminal shows of each case."""
+
 
 def main() -> None:
     """Run the benchmark, or one case of it."""
@@ -88,7 +105,8 @@ def main() -> None:
         return
     rows = run_all(CASES["quick" if options.quick else "full"], options.device)
     report = {"machine": machine(options.device), "rows": rows, "growth_exponent": growth_exponents(rows)}
-    print_table(report)
+    print_table(rows, COLUMNS, report["machine"])
+    print("time grows like (2**n)**p:", {solver: round(p, 2) for solver, p in report["growth_exponent"].items()})
     if not options.quick:
         name = f"extraction_{options.device}"
         RESULTS.mkdir(exist_ok=True)
@@ -107,10 +125,7 @@ def run_all(cases: list[Case], device: str) -> list[dict[str, Any]]:
         for solver, n_variables, samples in cases:
             print(f"{solver} n={n_variables} samples={samples}", file=sys.stderr)
             case = {"solver": solver, "n": n_variables, "samples": samples, "device": device, "folder": folder}
-            done = subprocess.run(  # noqa: S603  # our own file
-                [sys.executable, __file__, "--case", json.dumps(case)], stdout=subprocess.PIPE, check=True, text=True
-            )
-            rows.append(json.loads(done.stdout.splitlines()[-1]))
+            rows.append(child(__file__, "--case", json.dumps(case)))
     return with_ratios(rows, cholesky_gflops(device))
 
 
@@ -144,28 +159,19 @@ def run_case(solver: str, n: int, samples: int, device: str, folder: str) -> dic
     every = torch.from_numpy(np.load(Path(folder) / f"{n}.npy"))
     noise_bound = 0.02 * output_scale(every)
     observed = every[:samples]
-    before = reset_peak_memory()
+    run = highs if solver == "highs" else partial(ours, solver=solver, device=device)
     times: list[float] = []
-    while len(times) < REPEATS and sum(times) < LONG:
-        started = time.perf_counter()
-        row = highs(observed, noise_bound) if solver == "highs" else ours(observed, noise_bound, solver, device)
-        times.append(time.perf_counter() - started)
-    on_gpu = device == "cuda" and solver != "highs"
-    peak = torch.cuda.max_memory_allocated() / 2**20 if on_gpu else memory_mb("VmHWM") - before
+    found: list[dict[str, Any]] = []
+
+    def repeat() -> None:
+        while len(times) < REPEATS and sum(times) < LONG:
+            started = time.perf_counter()
+            found.append(run(observed, noise_bound))
+            times.append(time.perf_counter() - started)
+
+    peak = peak_memory(repeat, "cpu" if solver == "highs" else device)
     seconds = statistics.median(times) / samples
-    return {"solver": solver, "n": n, "samples": samples, "s_per_sample": seconds, "peak_mb": peak} | row
-
-
-def reset_peak_memory() -> float:
-    """Let the kernel's peak start again from what the process holds now, in MB (Linux only)."""
-    Path("/proc/self/clear_refs").write_text("5")
-    return memory_mb("VmRSS")
-
-
-def memory_mb(entry: str) -> float:
-    """One line of the kernel's account of this process's memory."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(entry)) / 1024
+    return {"solver": solver, "n": n, "samples": samples, "s_per_sample": seconds, "peak_mb": peak} | found[-1]
 
 
 def ours(observed: torch.Tensor, noise_bound: float, solver: str, device: str) -> dict[str, Any]:
@@ -277,31 +283,6 @@ def growth_figure(rows: list[dict[str, Any]]) -> Figure:
     ax.legend(frameon=False)
     ax.grid(alpha=0.3)
     return figure
-
-
-def print_table(report: dict[str, Any]) -> None:
-    """One line a case."""
-    table = Table(title=", ".join(f"{key} {value}" for key, value in report["machine"].items()))
-    columns = {
-        "solver": "{}",
-        "n": "{}",
-        "samples": "{}",
-        "s_per_sample": "{:.3g}",
-        "peak_mb": "{:.0f}",
-        "l1_over_optimum": "{:.6f}",
-        "gap": "{:.1e}",
-        "noise_ratio": "{:.3f}",
-        "iterations": "{:.0f}",
-        "times_faster_than_sgd": "{:.1f}",
-        "times_faster_than_highs": "{:.1f}",
-        "times_floor": "{:.1f}",
-    }
-    for name in columns:
-        table.add_column(name.replace("_", " "), no_wrap=name == "solver")
-    for row in report["rows"]:
-        table.add_row(*("–" if row[k] is None else form.format(row[k]) for k, form in columns.items()))
-    Console(width=160).print(table)
-    print("time grows like (2**n)**p:", {solver: round(p, 2) for solver, p in report["growth_exponent"].items()})
 
 
 if __name__ == "__main__":

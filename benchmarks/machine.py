@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-__all__ = ["machine", "processor"]
+__all__ = ["machine", "machine_in_words", "processor"]
 
 
 def machine(device: str) -> dict[str, Any]:
@@ -23,6 +23,23 @@ def machine(device: str) -> dict[str, Any]:
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
     }
+
+
+def machine_in_words(known: dict[str, Any]) -> str:
+    """The same for people; of older results only what they know.
+
+    Args:
+        known: what :func:`machine` returned.
+    """
+    forms = {
+        "date": "{}",
+        "processor": "{}",
+        "cores": "{} cores",
+        "device": "on {}",
+        "torch": "torch {}",
+        "threads": "threads: {}",
+    }
+    return ", ".join(form.format(known[key]) for key, form in forms.items() if key in known)
 
 
 def processor() -> str:

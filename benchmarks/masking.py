@@ -19,17 +19,13 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
 import sys
-import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from rich.console import Console
-from rich.table import Table
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision.models import alexnet, vgg16
@@ -37,7 +33,10 @@ from torchvision.models import alexnet, vgg16
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # the experiments are not installed
 
+from child import child  # noqa: E402
 from machine import machine  # noqa: E402
+from resources import now, peak_memory, resident  # noqa: E402
+from tables import print_table  # noqa: E402
 
 from experiments.models.lenet import LeNet  # noqa: E402
 from experiments.models.vgg import VGG11  # noqa: E402
@@ -133,6 +132,22 @@ LARGE = "VGG-16 at 224"
 MEMORY = ((0, True, 10), (0, False, 5), (1, False, 1))
 """How its memory is measured: chunk (0 is automatic), with tables, variables. Without tables a mask takes a second."""
 
+COLUMNS = {
+    "network": "{}",
+    "n": "{}",
+    "samples": "{}",
+    "ms_per_masked_input": "{:.3g}",
+    "engine_over_suffix": "{:.2f}",
+    "without_tables_over_suffix": "{:.2f}",
+    "at_n_10_over_suffix": "{:.3f}",
+    "engine_over_full": "{:.2f}",
+    "prefix_share_of_flops": "{:.2f}",
+    "probe_share_of_paper_run": "{:.4f}",
+    "peak_mb": "{:.0f}",
+    "load": "{:.1f}",
+}
+"""What the terminal shows of each network."""
+
 
 def main() -> None:
     """Run the benchmark, or one network of it."""
@@ -156,14 +171,14 @@ def report(device: str, *, quick: bool) -> None:
         torch.set_num_threads(1)  # as in the processes that measure
     rows = []
     for name in QUICK if quick else NETWORKS:
-        rows.append(child("--case", name, "--device", device))
+        rows.append(child(__file__, "--case", name, "--device", device))
         print(rows[-1], file=sys.stderr)
         if not quick:
             write({"machine": machine(device), "rows": rows}, device)  # a long benchmark may be interrupted
-    print_table(rows, device)
+    print_table(rows, COLUMNS, machine(device))
     if quick:
         return
-    memory = [child("--case", LARGE, "--memory", str(one), "--device", device) for one in range(len(MEMORY))]
+    memory = [child(__file__, "--case", LARGE, "--memory", str(one), "--device", device) for one in range(len(MEMORY))]
     write({"machine": machine(device), "rows": rows, "memory of VGG-16 at 224": memory}, device)
     for row in memory:
         print(row)
@@ -173,17 +188,6 @@ def write(result: dict[str, Any], device: str) -> None:
     """The file of results."""
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"masking_{device}.json").write_text(json.dumps(result, indent=1) + "\n")
-
-
-def child(*words: str) -> dict[str, Any]:
-    """What this file prints as its last line when it is called with some words."""
-    done = subprocess.run(  # noqa: S603  # our own file
-        [sys.executable, __file__, *words],
-        stdout=subprocess.PIPE,
-        check=True,
-        text=True,
-    )
-    return json.loads(done.stdout.splitlines()[-1])
 
 
 def run_network(name: str, device: str) -> dict[str, Any]:
@@ -370,30 +374,6 @@ def count_flops(run: Callable[[], Any]) -> int:
     return counter.get_total_flops()
 
 
-def peak_memory(run: Callable[[], Any], device: str) -> float:
-    """Megabytes that a call needs at most beyond what was there before it."""
-    if device == "cuda":
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
-        run()
-        return (torch.cuda.max_memory_allocated() - before) / 2**20
-    before_mb = resident("VmRSS")
-    forget_peak()
-    run()
-    return resident("VmHWM") - before_mb
-
-
-def resident(what: str) -> float:
-    """Megabytes of this process: ``VmRSS`` now, ``VmHWM`` at most."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(what)) / 2**10
-
-
-def forget_peak() -> None:
-    """Let Linux count ``VmHWM`` from now on: making a network takes more memory than having it."""
-    Path("/proc/self/clear_refs").write_text("5")
-
-
 def peak_of(case: Network, device: str, setting: tuple[int, bool, int]) -> dict[str, Any]:
     """Peak memory of one image, and what it was after the first chunk: further masks must not add to it."""
     size, tables, n = setting
@@ -431,44 +411,6 @@ def peak_of(case: Network, device: str, setting: tuple[int, bool, int]) -> dict[
         "weights_mb": weights,
         "seconds": now(device) - started,
     }
-
-
-# -- reporting ---------------------------------------------------------------------------------------------------------
-
-
-def now(device: str) -> float:
-    """The clock, once the device has done what it was given; on a CPU this process's own time on one thread of it.
-
-    The clock would favour short runs where others use the machine, too.
-    """
-    if device == "cuda":
-        torch.cuda.synchronize()
-        return time.perf_counter()
-    return time.process_time()
-
-
-def print_table(rows: list[dict[str, Any]], device: str) -> None:
-    """One line a network."""
-    table = Table(title=", ".join(f"{key} {value}" for key, value in machine(device).items()))
-    columns = {
-        "network": "{}",
-        "n": "{}",
-        "samples": "{}",
-        "ms_per_masked_input": "{:.3g}",
-        "engine_over_suffix": "{:.2f}",
-        "without_tables_over_suffix": "{:.2f}",
-        "at_n_10_over_suffix": "{:.3f}",
-        "engine_over_full": "{:.2f}",
-        "prefix_share_of_flops": "{:.2f}",
-        "probe_share_of_paper_run": "{:.4f}",
-        "peak_mb": "{:.0f}",
-        "load": "{:.1f}",
-    }
-    for name in columns:
-        table.add_column(name.replace("_", " "))
-    for row in rows:
-        table.add_row(*("–" if row[key] is None else form.format(row[key]) for key, form in columns.items()))
-    Console(width=160).print(table)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]  # neither is installed
 
 from machine import machine  # noqa: E402
-from masking import now  # noqa: E402
+from resources import now  # noqa: E402
 
 from experiments.models.vgg import VGG11  # noqa: E402
 from lightning_interactions.callback.losses import classification_loss, mean_loss  # noqa: E402

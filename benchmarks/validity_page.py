@@ -5,10 +5,18 @@ from __future__ import annotations
 import json
 import math
 import statistics
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from validity_picture import draw
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # the experiments are not installed
+
+from machine import machine_in_words  # noqa: E402
+from tables import markdown_table  # noqa: E402
+from validity_picture import draw  # noqa: E402
+
+from experiments.scorecard import spread  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -16,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["write_page"]
 
 RESULTS = Path(__file__).parent / "results"
-DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "validity.md"
+DOCUMENT = ROOT / "docs" / "validity.md"
 
 
 def write_page() -> None:
@@ -54,15 +62,10 @@ def document() -> str:
 def provenance(report: dict[str, Any]) -> list[str]:
     """Seed and machine, where the file has them, and what must be known beside its figures."""
     known = [f"{key} {report[key]}" for key in ("seed",) if key in report]
-    known += [str(value) for value in report.get("machine", {}).values()]
+    known += [machine_in_words(report["machine"])] if "machine" in report else []
     known = [f"*{', '.join(known)}.*"] if known else []
     known += [report["remark"]] if "remark" in report else []
     return [line for paragraph in known for line in ("", paragraph)]
-
-
-def table(columns: list[str], rows: list[list[Any]]) -> list[str]:
-    """A Markdown table."""
-    return ["", *(f"| {' | '.join(map(str, row))} |" for row in (columns, ["---"] * len(columns), *rows))]
 
 
 def percent(value: float | None) -> str:
@@ -111,7 +114,8 @@ def phases_table(report: dict[str, Any]) -> Iterator[str]:
             ]
         )
     columns = ["family", "measurements", "runs", "rule", "false alarms", "missed", "median delay", "onset error"]
-    yield from table([*columns, "normal at the end"], rows)
+    yield ""
+    yield markdown_table([*columns, "normal at the end"], rows)
 
 
 def mixtures_table(report: dict[str, Any]) -> Iterator[str]:
@@ -127,7 +131,8 @@ def mixtures_table(report: dict[str, Any]) -> Iterator[str]:
     yield "grid of α and δ was too coarse."
     keys = ("bias", "rms_error")
     shares = ("coverage", "width", "identified", "coverage_where_identified")
-    yield from table(
+    yield ""
+    yield markdown_table(
         [
             "noise",
             "share",
@@ -158,7 +163,8 @@ def noise_table(report: dict[str, Any]) -> Iterator[str]:
     yield "The quickstart's network with noise on its parameters (relative to the root mean square of each tensor) and"
     yield "with FGSM on its inputs. The paper says that the spindle grows with σ (Spearman 1) and that the decay is not"
     yield "affected much. One figure for each network."
-    yield from table(
+    yield ""
+    yield markdown_table(
         [
             "disturbance",
             "reference",
@@ -183,7 +189,8 @@ def noise_table(report: dict[str, Any]) -> Iterator[str]:
     yield ""
     yield "The same for the options by which the monitor works (reference `onset`, salient effects): totals relative to"
     yield "the undisturbed network's strength, one figure for each network."
-    yield from table(["disturbance", "σ", "spindle", "decay", "spindle share"], _by_sigma(report["rows"]))
+    yield ""
+    yield markdown_table(["disturbance", "σ", "spindle", "decay", "spindle share"], _by_sigma(report["rows"]))
 
 
 def _by_sigma(rows: list[dict[str, Any]]) -> list[list[Any]]:
@@ -208,15 +215,16 @@ def references_table(report: dict[str, Any]) -> Iterator[str]:
     yield "(`onset`) or from the last one (`final`), and M acts on the salient or on all effects. Mean ± standard"
     yield "deviation over the seeds. The last columns are the spindle share untrained, at the end of the normal phase"
     yield "and at the last epoch; at its own epoch a reference has the share 0 if M acts on salient effects."
-    yield from table(
+    yield ""
+    yield markdown_table(
         [
             *("run", "seeds", "reference", "M acts on", "median R²", "least R²", "interval's width", "identified"),
             *("untrained", "end of normal", "last"),
         ],
         [
             [row["run"], len(row["seeds"]), row["reference"], row["effects"]]
-            + [_spread(row[key]) for key in ("median_r_squared", "least_r_squared", "width", "identified")]
-            + [_spread(row[key]) for key in ("share_untrained", "share_normal_end", "share_last")]
+            + [spread(row[key]) for key in ("median_r_squared", "least_r_squared", "width", "identified")]
+            + [spread(row[key]) for key in ("share_untrained", "share_normal_end", "share_last")]
             for row in report["rows"]
         ],
     )
@@ -226,12 +234,6 @@ def references_table(report: dict[str, Any]) -> Iterator[str]:
             f"- `{row['reference']}`, {row['effects']} effects: median R² {row['median_r_squared']:.3f}, median width"
             f" {row['width']:.2f}, {percent(row['identified'])} identified over {row['fits']} fits."
         )
-
-
-def _spread(values: list[float]) -> str:
-    """Mean ± standard deviation; the mean alone where there is one value."""
-    mean = f"{statistics.mean(values):.2f}"
-    return mean if len(values) == 1 else f"{mean} ± {statistics.stdev(values):.2f}"
 
 
 def early_sign_table(report: dict[str, Any]) -> Iterator[str]:
@@ -248,7 +250,8 @@ def early_sign_table(report: dict[str, Any]) -> Iterator[str]:
         return str(rise) if onset is None else f"{rise} ({onset - rise:+d})"
 
     companions = list(report["rows"][0]["rises"])
-    yield from table(
+    yield ""
+    yield markdown_table(
         ["label noise", "weight decay", "onset", "said at", *companions],
         [
             [row["label_noise"], row["weight_decay"], row["onset"] or "none", row["detected"] or "never"]

@@ -10,8 +10,11 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from docstrings import PACKAGE, documented, is_documented, keys_table, public_names, summary
+from docstrings import documented, is_documented, keys_table, public_names, summary
 from mkdocs.structure.files import File
+
+from lightning_interactions import _HOMES
+from lightning_interactions.cli.main import COMMANDS
 
 __all__ = ["on_config", "on_files", "on_page_markdown"]
 
@@ -117,13 +120,12 @@ def _path(room: str) -> str:
 def _index() -> str:
     names = public_names()[_NAME]
     lines = [f"# The names to import\n\n`from {_NAME} import …`\n\n| name | what it is |\n| --- | --- |"]
-    homes = dict(re.findall(r'"(\w+)": "([\w.]+)",', (PACKAGE / "__init__.py").read_text()))
     for name in sorted(set(names) - {"__version__"}, key=str.lower):
         if name == "lattice":
             lines.append(f"| [`lattice`][{_NAME}.lattice] | the 2ⁿ subsets of n variables and the transforms on them |")
-        elif f"{_NAME}.{homes[name]}.{name}" in documented():
-            where = f"{_NAME}.{homes[name]}.{name}"
-            lines.append(f"| [`{name}`][{where}] | {summary(f'{_NAME}.{homes[name]}', name)} |")
+        elif f"{_NAME}.{_HOMES[name]}.{name}" in documented():
+            module = f"{_NAME}.{_HOMES[name]}"
+            lines.append(f"| [`{name}`][{module}.{name}] | {summary(module, name)} |")
     return "\n".join(
         [*lines, "", "`__version__` is the version. Everything else stands in the room that it belongs to.", ""]
     )
@@ -137,7 +139,7 @@ def _page(room: str, modules: list[str]) -> str:
 def _help() -> str:
     """What each command says to ``--help``."""
     found = []
-    for words in ([], *([command] for command in _commands())):
+    for words in ([], *([command] for command in COMMANDS)):
         done = subprocess.run(  # noqa: S603  # the package's own program
             [sys.executable, "-c", f"from {_NAME}.cli.main import main; main()", *words, "--help"],
             env=os.environ | {"COLUMNS": "100"},
@@ -148,8 +150,3 @@ def _help() -> str:
         )
         found.append(f"## {' '.join(['lightning-interactions', *words])}\n\n```text\n{done.stdout.strip()}\n```\n")
     return "\n".join(found)
-
-
-def _commands() -> list[str]:
-    text = (PACKAGE / "cli" / "main.py").read_text()
-    return re.findall(r'^    "(\w+)": "', text, flags=re.MULTILINE)

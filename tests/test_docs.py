@@ -184,7 +184,8 @@ def test_every_test_that_the_reliability_page_names_exists():
     assert len(named) > 20
 
 
-def test_the_reliability_page_has_the_rows_of_its_table():
+def test_the_reliability_page_has_the_rows_of_its_table(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
     page = (ROOT / "docs" / "reliability.md").read_text()
     for section, rows in docs_module("reliability").rows().items():
         part = page.partition(f"## {section}\n")[2].partition("\n## ")[0]

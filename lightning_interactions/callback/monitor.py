@@ -18,7 +18,7 @@ from lightning_interactions.callback.measurement import Measurement
 from lightning_interactions.callback.progress import measurement_bar
 from lightning_interactions.callback.publish import Publisher
 from lightning_interactions.callback.ranks import first_rank_buffers, share_of
-from lightning_interactions.callback.record import PREFIX, failed, scalars, summarize
+from lightning_interactions.callback.record import failed, scalars, summarize
 from lightning_interactions.callback.reference_network import (
     check_reference_argument,
     is_checkpoint,
@@ -36,6 +36,7 @@ from lightning_interactions.masking.layers import find_layer
 from lightning_interactions.masking.noise_floor import NoiseFloor
 from lightning_interactions.masking.variables import Variables, check_variables
 from lightning_interactions.run_files import monitor_folder
+from lightning_interactions.tensorboard_plugin.documents import tag_prefix
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -446,4 +447,4 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
 
     @property
     def _prefix(self) -> str:
-        return PREFIX if self.name is None else f"{PREFIX}{self.name}/"
+        return tag_prefix(self.name)

@@ -14,14 +14,15 @@ from lightning_interactions.distribution.strength import (
     order_strength,
     salient_counts,
 )
+from lightning_interactions.tensorboard_plugin.documents import tag_prefix
 
 if TYPE_CHECKING:
     from lightning_interactions.interactions import Interactions
 
 __all__ = ["PREFIX", "failed", "scalars", "summarize"]
 
-PREFIX = "interactions/"
-"""What every logged key starts with."""
+PREFIX = tag_prefix()
+"""What every logged key of a monitor without a name starts with."""
 
 _PER_ORDER = ("positive", "negative", "normalized_positive", "normalized_negative", "cancellation", "noise_floor")
 _NUMBERS = (

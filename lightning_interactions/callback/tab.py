@@ -16,6 +16,7 @@ from tensorboard.compat.proto.types_pb2 import DT_STRING
 from torch import Tensor
 
 from lightning_interactions.callback.record import PREFIX
+from lightning_interactions.distribution.reference import FIT_LISTS, FIT_NUMBERS
 from lightning_interactions.masking.batches import take_rows
 from lightning_interactions.masking.variables import usable_draws
 from lightning_interactions.tensorboard_plugin.documents import PLUGIN_NAME, encode, record_tag
@@ -32,24 +33,9 @@ _SAMPLES = 8
 _EFFECTS = 6
 _LARGEST_SIDE = 96
 _CHANNELS = (1, 3)
-# What a new reference changes. The residual is left out: it is what decay and spindle leave of the strength.
-_REFITTED = (
-    "epoch",
-    "alpha",
-    "beta",
-    "gamma",
-    "delta",
-    "decay_positive",
-    "decay_negative",
-    "spindle",
-    "r_squared",
-    "relative_l1",
-    "spindle_share",
-    "spindle_share_low",
-    "spindle_share_high",
-    "identified",
-    "reference_epoch",
-)
+# What a new reference changes.
+_REFITTED = ("epoch", *FIT_NUMBERS, *FIT_LISTS)
+# The page computes the residual itself: it is what decay and spindle leave of the strength.
 _NOT_SHOWN = (
     "normalized_positive",
     "normalized_negative",

@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import argparse
 
-__all__ = ["add_parser", "run"]
+__all__ = ["add_arguments", "run"]
 
 _DESCRIPTION = """\
 Write one self-contained HTML page that shows two runs side by side on common scales. One slider moves both.
 """
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Describe the command's arguments.
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the command and its arguments.
 
     Args:
-        subparsers: of the program.
+        parser: of the command.
     """
-    parser = subparsers.add_parser("compare", help="write one HTML page about two runs", description=_DESCRIPTION)
+    parser.description = _DESCRIPTION
     for name, which in (("RUN_A", "one"), ("RUN_B", "the other")):
         parser.add_argument(
             name.lower(), metavar=name, type=Path, help=f"{which} run's log folder, or its `interactions` folder"
@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     """Write the page and say where it is.
 
     Args:
-        args: what :func:`add_parser` describes.
+        args: what :func:`add_arguments` describes.
 
     Returns:
         the exit status.

@@ -21,7 +21,7 @@ COMMANDS = {
     "report": "write one HTML page about a run",
     "compare": "write one HTML page about two runs, side by side",
 }
-"""Every command and what it does. Its module has ``add_parser(subparsers)`` and ``run(args) -> int``."""
+"""Every command and what it does. Its module has ``add_arguments(parser)`` and ``run(args) -> int``."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -49,12 +49,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     chosen = next((word for word in words if not word.startswith("-")), None)
     modules = {}
     for name, summary in COMMANDS.items():
+        command = subparsers.add_parser(name, help=summary)
         if name == chosen:
             # Only now: one command must not pay for the imports of the others.
             modules[name] = import_module(f"lightning_interactions.cli.{name}")
-            modules[name].add_parser(subparsers)
-        else:
-            subparsers.add_parser(name, help=summary)
+            modules[name].add_arguments(command)
     args = parser.parse_args(words)
     try:
         return int(modules[args.command].run(args))

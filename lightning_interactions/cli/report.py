@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import argparse
 
-__all__ = ["add_parser", "run"]
+__all__ = ["add_arguments", "run"]
 
 _DESCRIPTION = """\
 Write one self-contained HTML page about a run: where it stands, strength by order over the epochs with decay and
@@ -18,13 +18,13 @@ made. It needs neither the network nor a connection, and can be sent to a collea
 """
 
 
-def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Describe the command's arguments.
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the command and its arguments.
 
     Args:
-        subparsers: of the program.
+        parser: of the command.
     """
-    parser = subparsers.add_parser("report", help="write one HTML page about a run", description=_DESCRIPTION)
+    parser.description = _DESCRIPTION
     parser.add_argument("run", metavar="RUN", type=Path, help="the run's log folder, or its `interactions` folder")
     parser.add_argument("-o", "--output", type=Path, default=Path("report.html"), help="the page (%(default)s)")
     parser.add_argument("--title", help="of the page; made from the run's name by default")
@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
     """Write the page and say where it is.
 
     Args:
-        args: what :func:`add_parser` describes.
+        args: what :func:`add_arguments` describes.
 
     Returns:
         the exit status.

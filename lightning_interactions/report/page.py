@@ -18,6 +18,7 @@ import matplotlib as mpl
 
 from lightning_interactions.files import write_whole
 from lightning_interactions.plots import certificates
+from lightning_interactions.tensorboard_plugin.documents import rounded, tag_prefix
 from lightning_interactions.version import __version__
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["render", "write_report"]
 
-_DIGITS = 5
 # The page computes it from the other keys.
 _NOT_SHOWN = ("residual_positive", "residual_negative")
 _LONG_LISTS = ("draws", "samples")
@@ -108,16 +108,13 @@ def _names(runs: Sequence[Run]) -> list[str]:
     return names
 
 
-def _prefix(run: Run) -> str:
-    return f"interactions/{run.monitor}/" if run.monitor else "interactions/"
-
-
 # -- data for the tab's module -------------------------------------------------------------------------------------
 
 
 def _listed(run: Run, name: str, place: int) -> dict[str, Any]:
     """A run as the tab's ``/runs`` lists it. The tab starts with the one that changed last: here the first."""
-    return {"run": name, "prefix": _prefix(run), "epochs": len(run.history), "changed": -place, "version": "report"}
+    prefix = tag_prefix(run.monitor)
+    return {"run": name, "prefix": prefix, "epochs": len(run.history), "changed": -place, "version": "report"}
 
 
 def _content(run: Run) -> dict[str, Any]:
@@ -131,18 +128,8 @@ def _content(run: Run) -> dict[str, Any]:
 
 def _json(value: Any) -> str:
     """JSON that can stand inside a script element: nothing in it can end the element or begin a comment."""
-    content = json.dumps(_rounded(value), allow_nan=False, separators=(",", ":"))
+    content = json.dumps(rounded(value), allow_nan=False, separators=(",", ":"))
     return content.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
-
-
-def _rounded(value: Any) -> Any:
-    if isinstance(value, float):
-        return float(f"{value:.{_DIGITS}g}") if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: _rounded(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_rounded(entry) for entry in value]
-    return value
 
 
 # -- what the tab does not show ------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ import re
 import zlib
 from typing import Any, NamedTuple
 
-__all__ = ["PLUGIN_NAME", "SCHEMA", "Tag", "decode", "encode", "parse_tag", "record_tag"]
+__all__ = ["PLUGIN_NAME", "SCHEMA", "Tag", "decode", "encode", "parse_tag", "record_tag", "rounded", "tag_prefix"]
 
 PLUGIN_NAME = "interactions"
 """Under which name TensorBoard knows the plugin and its data."""
@@ -37,6 +37,19 @@ class Tag(NamedTuple):
     prefix: str
     kind: str
     epoch: int | None
+
+
+def tag_prefix(monitor: str | None = None) -> str:
+    """What every tag and every logged key of a monitor starts with.
+
+    Args:
+        monitor: its name, for one that has a name.
+
+    Example:
+        >>> tag_prefix(), tag_prefix("layer 4")
+        ('interactions/', 'interactions/layer 4/')
+    """
+    return f"{PLUGIN_NAME}/{monitor}/" if monitor else f"{PLUGIN_NAME}/"
 
 
 def record_tag(prefix: str, epoch: int) -> str:
@@ -65,6 +78,22 @@ def parse_tag(tag: str) -> Tag | None:
     return Tag(found["prefix"], found["kind"] or "record", None if epoch is None else int(epoch))
 
 
+def rounded(value: Any) -> Any:
+    """Plain data with five significant digits, and ``None`` for what is not finite.
+
+    Example:
+        >>> rounded({"loss": 0.123456789, "gap": (float("nan"), 2)})
+        {'loss': 0.12346, 'gap': [None, 2]}
+    """
+    if isinstance(value, float):
+        return float(f"{value:.{_DIGITS}g}") if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: rounded(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [rounded(entry) for entry in value]
+    return value
+
+
 def encode(document: dict[str, Any]) -> bytes:
     """Pack a document: five significant digits, ``null`` for what is not finite, compressed.
 
@@ -75,7 +104,7 @@ def encode(document: dict[str, Any]) -> bytes:
         >>> decode(encode({"loss": 0.123456789}))
         {'schema': 1, 'loss': 0.12346}
     """
-    content = json.dumps(_rounded({"schema": SCHEMA} | document), allow_nan=False, separators=(",", ":"))
+    content = json.dumps(rounded({"schema": SCHEMA} | document), allow_nan=False, separators=(",", ":"))
     return zlib.compress(content.encode(), level=9)
 
 
@@ -100,13 +129,3 @@ def decode(content: bytes) -> dict[str, Any]:
         msg = f"`schema` must be at most {SCHEMA}, got {schema!r}. HINT: update lightning-interactions."
         raise ValueError(msg)
     return document
-
-
-def _rounded(value: Any) -> Any:
-    if isinstance(value, float):
-        return float(f"{value:.{_DIGITS}g}") if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: _rounded(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_rounded(entry) for entry in value]
-    return value

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tensorboard.plugins.base_plugin import FrontendMetadata, TBPlugin
 
-from lightning_interactions.tensorboard_plugin.documents import PLUGIN_NAME
+from lightning_interactions.tensorboard_plugin.documents import PLUGIN_NAME, tag_prefix
 from lightning_interactions.tensorboard_plugin.runs import list_runs, read_effects, read_run
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def _files() -> dict[str, Callable[[Any], Any]]:
 
 
 def _prefix(request: Any) -> str:
-    return request.args.get("prefix", f"{PLUGIN_NAME}/")
+    return request.args.get("prefix", tag_prefix())
 
 
 def _where(request: Any) -> tuple[Any, str]:

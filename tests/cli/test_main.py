@@ -40,10 +40,10 @@ def test_arguments_that_make_no_sense_end_with_status_2(words, capsys):
     assert "usage: lightning-interactions" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["report", "compare"])
+@pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_keeps_the_contract_and_explains_itself(name, capsys):
     command = importlib.import_module(f"lightning_interactions.cli.{name}")
-    assert callable(command.add_parser)
+    assert callable(command.add_arguments)
     assert callable(command.run)
 
     with pytest.raises(SystemExit) as stop:
@@ -57,15 +57,15 @@ def command(monkeypatch):
     """A command of the test's own, beside the others."""
 
     def add(run):
-        def add_parser(subparsers):
-            subparsers.add_parser("mine").add_argument("--number", type=int)
+        def add_arguments(parser):
+            parser.add_argument("--number", type=int)
 
         monkeypatch.setitem(COMMANDS, "mine", "what I do")
         imported = []
 
         def import_module(name):
             imported.append(name)
-            return SimpleNamespace(add_parser=add_parser, run=run)
+            return SimpleNamespace(add_arguments=add_arguments, run=run)
 
         monkeypatch.setattr(module, "import_module", import_module)
         return imported
