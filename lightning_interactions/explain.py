@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from lightning_interactions.extraction.solve import resolve_solver
+from lightning_interactions.interactions import Interactions
 from lightning_interactions.masking.batches import batch_size, take_rows
 from lightning_interactions.masking.forward import Forward, values
 from lightning_interactions.masking.memory import MaskBatchSize, check_mask_batch_size
@@ -24,7 +25,6 @@ from lightning_interactions.sparsify import THRESHOLD_RATIO, output_scale, spars
 if TYPE_CHECKING:
     from torch import nn
 
-    from lightning_interactions.interactions import Interactions
     from lightning_interactions.masking.variables import Variables
 
 __all__ = ["ShareOut", "check_noise_ratio", "explain"]
@@ -34,9 +34,6 @@ _T = TypeVar("_T")
 ShareOut = Callable[[Sequence[int], Callable[[Sequence[int]], _T]], list[_T]]
 """``(samples, work) -> parts``: calls ``work`` on parts of the samples, wherever that may be, and returns what it gave,
 in the order of the samples."""
-
-
-_ARRAYS = ("values", "and_", "or_", "l1", "gap", "noise_bound", "duals")
 
 
 def _all_here(samples: Sequence[int], work: Callable[[Sequence[int]], _T]) -> list[_T]:
@@ -163,7 +160,7 @@ def explain(
     def solve(share: Sequence[int]) -> Interactions:
         options: dict[str, Any] = {}
         if starts_warm and warm_start is not None:
-            options["warm_start"] = _rows(warm_start, [usable.index(position) for position in share])
+            options["warm_start"] = warm_start.rows([usable.index(position) for position in share])
         return sparsify(
             observed[list(share)],
             noise_ratio * scale,
@@ -183,7 +180,8 @@ def explain(
         "skipped": [row for row, draw in enumerate(drawn) if draw is None],
         "dropped": [kept[position] for position, good in enumerate(finite) if not good],
     }
-    return _joined(parts, explained | provenance)
+    found = Interactions.joined(parts)
+    return replace(found, provenance=found.provenance | explained | provenance)
 
 
 def _same_samples(warm_start: Interactions | None, explained: dict[str, Any]) -> bool:
@@ -191,18 +189,6 @@ def _same_samples(warm_start: Interactions | None, explained: dict[str, Any]) ->
     if warm_start is None or warm_start.duals is None:
         return False
     return all(warm_start.provenance.get(key) == value for key, value in explained.items())
-
-
-def _joined(parts: Sequence[Interactions], provenance: dict[str, Any]) -> Interactions:
-    """The interactions of several parts of the samples as one."""
-    arrays: dict[str, Any] = {name: torch.cat([getattr(part, name) for part in parts]) for name in _ARRAYS}
-    return replace(parts[0], **arrays, provenance=parts[0].provenance | provenance)
-
-
-def _rows(interactions: Interactions, rows: list[int]) -> Interactions:
-    """The interactions of some of the samples."""
-    arrays: dict[str, Any] = {name: getattr(interactions, name)[rows] for name in _ARRAYS}
-    return replace(interactions, **arrays)
 
 
 def check_noise_ratio(noise_ratio: float) -> None:

@@ -167,12 +167,11 @@ def _pixels(figure: Figure) -> np.ndarray:
 
 
 def _strongest(interactions: Interactions) -> Iterator[tuple[int, str, int, str, float]]:
-    samples = interactions.provenance.get("samples", range(len(interactions)))
-    for row in range(min(_SAMPLES_IN_TABLE, len(interactions))):
+    for row, sample in enumerate(interactions.sample_numbers[:_SAMPLES_IN_TABLE]):
         names = interactions.variable_names(row)
         for effect in interactions.strongest(row, _EFFECTS_IN_TABLE):
             who = ", ".join(names[variable] for variable in effect.variables)
-            yield samples[row], effect.kind, effect.order, who, effect.effect
+            yield sample, effect.kind, effect.order, who, effect.effect
 
 
 def _effects_by_order(interactions: Interactions) -> dict[int, torch.Tensor]:

@@ -16,6 +16,7 @@ from tensorboard.compat.proto.types_pb2 import DT_STRING
 from torch import Tensor
 
 from lightning_interactions.callback.record import PREFIX
+from lightning_interactions.interactions import SHOWN_SAMPLES, strongest_effects
 from lightning_interactions.masking.batches import take_rows
 from lightning_interactions.tensorboard_plugin.documents import PLUGIN_NAME, encode, record_tag
 
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = ["log_measurement", "log_refit", "log_samples", "samples_document"]
 
-_SAMPLES = 8
-_EFFECTS = 6
 _LARGEST_SIDE = 96
 _CHANNELS = (1, 3)
 # What a new reference changes. The residual is left out: it is what decay and spindle leave of the strength.
@@ -126,7 +125,7 @@ def samples_document(inputs: Any, variables: Variables, targets: Tensor | None =
         >>> document["samples"][0]["cells"]
         [[0.5, 0.5, 0.5, 0.5]]
     """
-    drawn = [(row, draw) for row, draw in enumerate(variables.draw(inputs)) if draw is not None][:_SAMPLES]
+    drawn = [(row, draw) for row, draw in enumerate(variables.draw(inputs)) if draw is not None][:SHOWN_SAMPLES]
     some = take_rows(inputs, [row for row, _ in drawn])
     samples = []
     for position, (row, draw) in enumerate(drawn):
@@ -138,16 +137,11 @@ def samples_document(inputs: Any, variables: Variables, targets: Tensor | None =
 
 
 def _strongest(interactions: Interactions) -> list[dict[str, Any]]:
-    samples = interactions.provenance.get("samples", range(len(interactions)))
+    """The strongest effects, written short: event files keep them of every epoch."""
     return [
-        {
-            "sample": samples[row],
-            "effects": [
-                [effect.kind, list(effect.variables), float(f"{effect.effect:.4g}")]
-                for effect in interactions.strongest(row, _EFFECTS)
-            ],
-        }
-        for row in range(min(_SAMPLES, len(interactions)))
+        shown
+        | {"effects": [[one["kind"], one["variables"], float(f"{one['effect']:.4g}")] for one in shown["effects"]]}
+        for shown in strongest_effects(interactions)
     ]
 
 
