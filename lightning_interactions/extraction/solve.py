@@ -164,7 +164,7 @@ def _made_feasible(targets: Tensor, noise_bound: Tensor, effects: Tensor) -> Ten
     """Let AND effects absorb what exceeds the noise bound: the last resort, after which the bound holds in any case."""
     rest = residuals(targets, effects)
     box = noise_bound[:, None]
-    excess = rest - torch.minimum(torch.maximum(rest, -box), box)
+    excess = rest - rest.clamp(-box, box)
     allowed = torch.where(noise_bound > 0, noise_bound, targets.abs().amax(dim=-1)) * _OVERSHOOT
     outside = excess.abs().amax(dim=-1) > allowed
     correction = torch.stack([lattice.moebius(excess), torch.zeros_like(excess)], dim=1)
