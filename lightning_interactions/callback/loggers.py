@@ -69,23 +69,35 @@ def log_pictures(
     return True
 
 
-def save_pictures(folder: str | os.PathLike[str], record: dict[str, Any]) -> Path:
-    """Write the strength figure of one measurement as ``epoch=….png``, for runs whose loggers show no pictures.
+def save_pictures(folder: str | os.PathLike[str], record: dict[str, Any]) -> list[Path]:
+    """Write the figures of one measurement, for runs whose loggers show no pictures.
+
+    They are ``epoch=…_strength.png``, and ``epoch=…_decomposition.png`` once decay and spindle are fitted.
 
     Args:
         folder: of the run's files.
         record: the measurement as plain data.
 
+    Returns:
+        the files written.
+
+    Raises:
+        OSError: if they cannot be written.
+
     Example:
         >>> import tempfile
         >>> record = {"epoch": 5, "positive": [2.0, 1.0], "negative": [1.0, 0.5]}
-        >>> save_pictures(tempfile.mkdtemp(), record).name
-        'epoch=0005.png'
+        >>> [path.name for path in save_pictures(tempfile.mkdtemp(), record)]
+        ['epoch=0005_strength.png']
     """
-    path = Path(folder, f"epoch={record['epoch']:04d}.png")
-    with _figures(record) as figures, write_whole(path) as file:
-        figures["strength"].savefig(file, format="png")
-    return path
+    paths = []
+    with _figures(record) as figures:
+        for name, figure in figures.items():
+            path = Path(folder, f"epoch={record['epoch']:04d}_{name}.png")
+            with write_whole(path) as file:
+                figure.savefig(file, format="png")
+            paths.append(path)
+    return paths
 
 
 def effects_table(interactions: Interactions) -> str:
