@@ -7,12 +7,14 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from numbers import Real
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 
+from lightning_interactions import lattice
 from lightning_interactions.extraction.solve import resolve_solver
+from lightning_interactions.interactions import Interactions
 from lightning_interactions.masking.batches import batch_size, take_rows
 from lightning_interactions.masking.forward import values
 from lightning_interactions.masking.memory import MaskBatchSize, check_mask_batch_size
@@ -24,9 +26,8 @@ from lightning_interactions.sparsify import THRESHOLD_RATIO, output_scale, spars
 if TYPE_CHECKING:
     from torch import nn
 
-    from lightning_interactions.interactions import Interactions
     from lightning_interactions.masking.network import Forward
-    from lightning_interactions.masking.variables import Variables
+    from lightning_interactions.masking.variables import Draw, Variables
 
 __all__ = ["ShareOut", "check_noise_ratio", "explain"]
 
@@ -35,9 +36,6 @@ _T = TypeVar("_T")
 ShareOut = Callable[[Sequence[int], Callable[[Sequence[int]], _T]], list[_T]]
 """``(samples, work) -> parts``: calls ``work`` on parts of the samples, wherever that may be, and returns what it gave,
 in the order of the samples."""
-
-
-_ARRAYS = ("values", "and_", "or_", "l1", "gap", "noise_bound", "duals")
 
 
 def _all_here(samples: Sequence[int], work: Callable[[Sequence[int]], _T]) -> list[_T]:
@@ -121,70 +119,101 @@ def explain(
     check_mask_batch_size(mask_batch_size)
     targets = _check_targets(targets, batch_size(inputs))
     drawn = variables.draw(inputs, seed)
-    drawn_rows = usable_draws(drawn)
-    if not drawn_rows:
-        msg = (
-            f"None of the {len(drawn)} samples has {variables.n_variables} input variables."
-            f" HINT: use a smaller `n_variables`."
+    masked = _Masked.of(drawn, variables)
+
+    def observe(share: Sequence[int]) -> Tensor:
+        some = masked.keep(share)
+        return values(
+            model,
+            take_rows(inputs, some.rows),
+            targets[some.rows],
+            variables,
+            some.draws,
+            output=scalar,
+            forward=forward,
+            mask_batch_size=mask_batch_size,
+            precision=precision,
+            channels_last=channels_last,
+            compiled=compiled,
+            progress=progress,
         )
-        raise ValueError(msg)
-    kept, draws = [row for row, _ in drawn_rows], [draw for _, draw in drawn_rows]
-    observed = torch.cat(
-        share_out(
-            range(len(kept)),
-            lambda share: values(
-                model,
-                take_rows(inputs, [kept[position] for position in share]),
-                targets[[kept[position] for position in share]],
-                variables,
-                [draws[position] for position in share],
-                output=scalar,
-                forward=forward,
-                mask_batch_size=mask_batch_size,
-                precision=precision,
-                channels_last=channels_last,
-                compiled=compiled,
-                progress=progress,
-            ),
-        )
+
+    observed = torch.cat(share_out(range(len(masked.rows)), observe))
+    finite = observed.isfinite().all(dim=1)
+    _report_not_finite(finite.tolist())
+    explained = masked.keep(finite.nonzero()[:, 0].tolist())
+    found = _solved(
+        observed[finite],
+        share_out,
+        noise_ratio=noise_ratio,
+        solver=solver,
+        tolerance=tolerance,
+        merge_order_one=merge_order_one,
+        warm_start=warm_start if _same_samples(warm_start, explained.provenance()) else None,
     )
-    finite = observed.isfinite().all(dim=1).tolist()
-    if not all(finite):
-        _report_not_finite(finite)
-    usable = [position for position, good in enumerate(finite) if good]
-    scale = output_scale(observed[usable])
-    explained = {
-        "draws": [draws[position].as_dict() for position in usable],
-        "samples": [kept[position] for position in usable],
+    settings = _settings(variables, seed, output) | {"noise_ratio": noise_ratio, "precision": precision}
+    left_out = {
+        "skipped": [row for row, draw in enumerate(drawn) if draw is None],
+        "dropped": masked.keep((~finite).nonzero()[:, 0].tolist()).rows,
     }
-    # By all samples, so that the choice does not depend on how they are shared out.
-    solver = resolve_solver(solver, variables.n_variables, len(usable))
-    starts_warm = solver == "admm" and _same_samples(warm_start, explained)
+    return replace(found, provenance=found.provenance | explained.provenance() | settings | left_out)
+
+
+class _Masked(NamedTuple):
+    """Samples that are masked: their rows among the inputs, and what their variables are."""
+
+    rows: list[int]
+    draws: list[Draw]
+
+    @classmethod
+    def of(cls, drawn: Sequence[Draw | None], variables: Variables) -> _Masked:
+        """The samples that have enough variables."""
+        enough = dict(usable_draws(drawn))
+        if not enough:
+            msg = (
+                f"None of the {len(drawn)} samples has {variables.n_variables} input variables."
+                f" HINT: use a smaller `n_variables`."
+            )
+            raise ValueError(msg)
+        return cls(list(enough), list(enough.values()))
+
+    def keep(self, positions: Sequence[int]) -> _Masked:
+        return _Masked(
+            [self.rows[position] for position in positions], [self.draws[position] for position in positions]
+        )
+
+    def provenance(self) -> dict[str, Any]:
+        return {"draws": [draw.as_dict() for draw in self.draws], "samples": self.rows}
+
+
+def _solved(
+    observed: Tensor,
+    share_out: ShareOut[Interactions],
+    *,
+    noise_ratio: float,
+    solver: str,
+    warm_start: Interactions | None,
+    **options: Any,
+) -> Interactions:
+    """The interactions behind network outputs on all masked samples; scale and solver are those of all together."""
+    scale = output_scale(observed)
+    solver = resolve_solver(solver, lattice.variable_count(observed), len(observed))
 
     def solve(share: Sequence[int]) -> Interactions:
-        options: dict[str, Any] = {}
-        if starts_warm and warm_start is not None:
-            options["warm_start"] = _rows(warm_start, [usable.index(position) for position in share])
+        start: dict[str, Any] = {} if warm_start is None or solver != "admm" else {"warm_start": warm_start.rows(share)}
         return sparsify(
-            observed[list(share)],
-            noise_ratio * scale,
-            solver,
-            tolerance=tolerance,
-            merge_order_one=merge_order_one,
-            threshold=THRESHOLD_RATIO * scale,
-            **options,
+            observed[list(share)], noise_ratio * scale, solver, threshold=THRESHOLD_RATIO * scale, **options, **start
         )
 
-    parts = share_out(usable, solve)
-    provenance = {
+    return Interactions.joined(share_out(range(len(observed)), solve))
+
+
+def _settings(variables: Variables, seed: int | None, output: str | Output) -> dict[str, Any]:
+    """Variables and output as plain data."""
+    return {
         "variables": variables.provenance() | ({} if seed is None else {"seed": seed}),
         "output": output if isinstance(output, str) else getattr(output, "__name__", repr(output)),
-        "noise_ratio": noise_ratio,
-        "precision": precision,
-        "skipped": [row for row, draw in enumerate(drawn) if draw is None],
-        "dropped": [kept[position] for position, good in enumerate(finite) if not good],
     }
-    return _joined(parts, explained | provenance)
 
 
 def _same_samples(warm_start: Interactions | None, explained: dict[str, Any]) -> bool:
@@ -192,18 +221,6 @@ def _same_samples(warm_start: Interactions | None, explained: dict[str, Any]) ->
     if warm_start is None or warm_start.duals is None:
         return False
     return all(warm_start.provenance.get(key) == value for key, value in explained.items())
-
-
-def _joined(parts: Sequence[Interactions], provenance: dict[str, Any]) -> Interactions:
-    """The interactions of several parts of the samples as one."""
-    arrays: dict[str, Any] = {name: torch.cat([getattr(part, name) for part in parts]) for name in _ARRAYS}
-    return replace(parts[0], **arrays, provenance=parts[0].provenance | provenance)
-
-
-def _rows(interactions: Interactions, rows: list[int]) -> Interactions:
-    """The interactions of some of the samples."""
-    arrays: dict[str, Any] = {name: getattr(interactions, name)[rows] for name in _ARRAYS}
-    return replace(interactions, **arrays)
 
 
 def check_noise_ratio(noise_ratio: float) -> None:
@@ -233,6 +250,8 @@ def _check_targets(targets: Any, n_samples: int) -> Tensor:
 
 def _report_not_finite(finite: list[bool]) -> None:
     bad = finite.count(False)
+    if not bad:
+        return
     if bad == len(finite):
         msg = (
             f"The network's output must be finite, got NaN or infinity on masked versions of all {bad} samples."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -17,14 +17,28 @@ from lightning_interactions.files import unpack_arrays, write_whole
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Sequence
 
     import pandas as pd
     import shapiq
 
-__all__ = ["Effect", "Interactions", "check_interactions", "check_same_n_variables"]
+__all__ = [
+    "SHOWN_SAMPLES",
+    "Effect",
+    "Interactions",
+    "check_interactions",
+    "check_same_n_variables",
+    "strongest_effects",
+]
 
+SHOWN_SAMPLES = 8
+"""Samples of a measurement whose interactions the tab and the report show."""
+
+_SHOWN_EFFECTS = 6
 _SCHEMA = 1
-_ARRAYS = ("values", "and_", "or_", "l1", "gap", "noise_bound", "threshold")
+_PER_SAMPLE = ("values", "and_", "or_", "l1", "gap", "noise_bound")
+_IN_FILES = (*_PER_SAMPLE, "threshold")
+_PROVENANCE_PER_SAMPLE = ("draws", "samples")
 
 
 class Effect(NamedTuple):
@@ -104,12 +118,74 @@ class Interactions:
         """The number of samples explained."""
         return len(self.values)
 
+    @property
+    def sample_numbers(self) -> list[int]:
+        """Which rows of the explained inputs the samples are; counted from 0 where the provenance does not tell."""
+        return list(self.provenance.get("samples", range(len(self))))
+
     def __len__(self) -> int:
         return self.n_samples
 
     def __repr__(self) -> str:
         worst = f"{self.gap.max():.1e}" if len(self) else "–"
         return f"Interactions(samples={len(self)}, n_variables={self.n_variables}, largest gap={worst})"
+
+    def rows(self, rows: Sequence[int]) -> Interactions:
+        """The interactions of some of the samples, which keep their draws and their :attr:`sample_numbers`.
+
+        Args:
+            rows: of the samples, in the order wanted.
+
+        Raises:
+            IndexError: if there is no such row.
+
+        Example:
+            >>> from lightning_interactions import sparsify
+            >>> found = sparsify(torch.tensor([[0.0, 1.0], [0.0, 2.0], [0.0, 3.0]])).rows([2, 0])
+            >>> found.l1.round(decimals=6).tolist(), found.sample_numbers
+            ([3.0, 1.0], [2, 0])
+        """
+        numbered = self.provenance | {"samples": self.sample_numbers}
+        per_sample = {key: [numbered[key][row] for row in rows] for key in _PROVENANCE_PER_SAMPLE if numbered.get(key)}
+        arrays: dict[str, Any] = {name: getattr(self, name)[list(rows)] for name in _PER_SAMPLE}
+        duals = None if self.duals is None else self.duals[list(rows)]
+        return replace(self, **arrays, duals=duals, provenance=self.provenance | per_sample)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Interactions]) -> Interactions:
+        """The samples of several parts, one part after the other.
+
+        Args:
+            parts: at least one; what the provenance says of all samples is taken from the first.
+
+        Raises:
+            ValueError: if there is no part, or the parts differ in their number of variables or their threshold.
+
+        Example:
+            >>> from lightning_interactions import sparsify
+            >>> found = sparsify(torch.tensor([[0.0, 1.0], [0.0, 2.0], [0.0, 3.0]]))
+            >>> Interactions.joined([found.rows([2]), found.rows([0, 1])]).sample_numbers
+            [2, 0, 1]
+        """
+        kinds = {(part.n_variables, part.threshold) for part in parts}
+        if len(kinds) != 1:
+            got = ", ".join(f"n = {n} and τ = {threshold:g}" for n, threshold in sorted(kinds)) or "none"
+            msg = f"`parts` must be interactions of one number of variables and one threshold, got {got}."
+            raise ValueError(msg)
+        arrays: dict[str, Any] = {name: torch.cat([getattr(part, name) for part in parts]) for name in _PER_SAMPLE}
+        duals = [part.duals for part in parts if part.duals is not None]
+        common = {key: value for key, value in parts[0].provenance.items() if key not in _PROVENANCE_PER_SAMPLE}
+        per_sample = {
+            key: [one for part in parts for one in part.provenance[key]]
+            for key in _PROVENANCE_PER_SAMPLE
+            if all(key in part.provenance for part in parts)
+        }
+        return replace(
+            parts[0],
+            **arrays,
+            duals=torch.cat(duals) if len(duals) == len(parts) else None,
+            provenance=common | per_sample,
+        )
 
     def reconstruct(self) -> Tensor:
         """The logical model's output :math:`h(x_T)` on all masked samples (Eq. 2): float64 ``(samples, 2**n)``."""
@@ -177,13 +253,12 @@ class Interactions:
             {1: 2, 2: 2}
         """
         pandas = _optional("pandas", extra="frames")
-        samples = self.provenance.get("samples", range(len(self)))
         rows = []
-        for row in range(len(self)):
+        for row, sample in enumerate(self.sample_numbers):
             names = self.variable_names(row)
             for kind, variables, effect in self.strongest(row, count=2 * self.values.shape[1]):
                 who = tuple(names[variable] for variable in variables)
-                rows.append((samples[row], kind, len(variables), variables, who, effect))
+                rows.append((sample, kind, len(variables), variables, who, effect))
         return pandas.DataFrame(rows, columns=["sample", "kind", "order", "variables", "names", "effect"])
 
     def to_shapiq(self, part: Literal["both", "AND", "OR"] = "both") -> list[shapiq.InteractionValues]:
@@ -246,7 +321,7 @@ class Interactions:
             >>> Interactions.load(saved).l1.tolist()
             [4.0]
         """
-        arrays: dict[str, Any] = {name: np.asarray(getattr(self, name)) for name in _ARRAYS}
+        arrays: dict[str, Any] = {name: np.asarray(getattr(self, name)) for name in _IN_FILES}
         arrays |= {"schema": np.array(_SCHEMA), "provenance": np.array(json.dumps(self.provenance))}
         with write_whole(path) as file:
             np.savez_compressed(file, **arrays)
@@ -274,11 +349,11 @@ class Interactions:
         if schema > _SCHEMA:
             msg = f"it has schema {schema}, this version reads up to {_SCHEMA}"
             raise ValueError(msg)
-        missing = [name for name in (*_ARRAYS, "provenance") if name not in archive]
+        missing = [name for name in (*_IN_FILES, "provenance") if name not in archive]
         if missing:
             msg = f"it must hold {missing}"
             raise ValueError(msg)
-        for name in _ARRAYS:
+        for name in _IN_FILES:
             if archive[name].dtype != np.float64:
                 msg = f"'{name}' must be of type float64, got {archive[name].dtype}"
                 raise ValueError(msg)
@@ -287,10 +362,33 @@ class Interactions:
             msg = f"'provenance' must be an object, got a {type(provenance).__name__}"
             raise ValueError(msg)  # noqa: TRY004  # what a file holds, not a programmer
         return cls(
-            **{name: torch.from_numpy(archive[name]) for name in _ARRAYS if name != "threshold"},
+            **{name: torch.from_numpy(archive[name]) for name in _PER_SAMPLE},
             threshold=float(archive["threshold"]),
             provenance=provenance,
         )
+
+
+def strongest_effects(interactions: Interactions) -> list[dict[str, Any]]:
+    """The strongest effects of the first :data:`SHOWN_SAMPLES` samples as plain data, for the tab and the report.
+
+    Returns:
+        one entry for each sample: its number, and up to six effects, each with its kind, variables and effect.
+
+    Example:
+        >>> from lightning_interactions import sparsify
+        >>> strongest_effects(sparsify(torch.tensor([[0.0, 1.0, 0.0, 1.0]]), solver="none"))[0]["effects"]
+        [{'kind': 'AND', 'variables': [0], 'effect': 1.0}]
+    """
+    return [
+        {
+            "sample": int(sample),
+            "effects": [
+                {"kind": kind, "variables": list(variables), "effect": effect}
+                for kind, variables, effect in interactions.strongest(row, _SHOWN_EFFECTS)
+            ],
+        }
+        for row, sample in enumerate(interactions.sample_numbers[:SHOWN_SAMPLES])
+    ]
 
 
 def check_interactions(**named: Any) -> None:

@@ -74,14 +74,14 @@ def interactions_file(folder: str | os.PathLike[str], epoch: int) -> Path:
     return Path(folder, f"epoch={epoch:04d}.npz")
 
 
-def picture_file(folder: str | os.PathLike[str], epoch: int) -> Path:
-    """Where the picture of an epoch is kept.
+def picture_file(folder: str | os.PathLike[str], epoch: int, name: str) -> Path:
+    """Where the picture of that name of an epoch is kept.
 
     Example:
-        >>> picture_file("interactions", 20).name
-        'epoch=0020.png'
+        >>> picture_file("interactions", 20, "strength").name
+        'epoch=0020_strength.png'
     """
-    return Path(folder, f"epoch={epoch:04d}.png")
+    return Path(folder, f"epoch={epoch:04d}_{name}.png")
 
 
 def measured_epochs(folder: str | os.PathLike[str]) -> list[int]:

@@ -57,10 +57,10 @@ def sparsify(
     Args:
         values: network outputs ``(samples, 2**n)``.
         noise_bound: :math:`\zeta`, one number or one for each sample ``(samples,)``, in the unit of ``values``.
-        solver: ``"interior_point"`` or ``"column_generation"`` (exact, with a certificate), ``"admm"`` (nearly the
-            optimum, for many variables), ``"sgd"`` (the published recipe), ``"none"`` (no optimisation: half AND, half
-            OR) or ``"auto"``; see :func:`~lightning_interactions.extraction.solve.solve`.
-        tolerance: relative gap at which an exact solver stops.
+        solver: ``"interior_point"`` (exact, with a certificate), ``"admm"`` (nearly the optimum, for many variables),
+            ``"sgd"`` (the published recipe), ``"none"`` (no optimisation: half AND, half OR) or ``"auto"``; see
+            :func:`~lightning_interactions.extraction.solve.solve`.
+        tolerance: relative gap at which the exact solver stops.
         merge_order_one: report the sum of the two order-1 effects, which alone is identified, as AND.
         threshold: salience threshold :math:`\tau \ge 0`; ``None`` takes 0.02 of :func:`output_scale`.
         provenance: kept with the result.

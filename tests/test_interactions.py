@@ -6,12 +6,13 @@ import os
 import pickle
 import sys
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from lightning_interactions.interactions import Interactions
+from lightning_interactions.interactions import Interactions, strongest_effects
 
 ARRAYS = ("values", "and_", "or_", "l1", "gap", "noise_bound")
 
@@ -156,6 +157,66 @@ def test_variable_names_are_those_drawn_for_the_sample():
 
 def test_variables_without_a_draw_are_numbered():
     assert make(n=3).variable_names(1) == ("x0", "x1", "x2")
+
+
+DRAWN = {"draws": [{"names": list("abc")}, {"names": list("def")}, {"names": list("ghi")}], "samples": [4, 7, 9]}
+
+
+@pytest.mark.parametrize("rows", [[2, 0], [1], [-1, -1], []])
+def test_rows_keep_all_that_belongs_to_their_samples(rows):
+    found = replace(make(samples=3, provenance=DRAWN | {"solver": "admm"}), duals=torch.rand(3, 8))
+    some = found.rows(rows)
+
+    for name in (*ARRAYS, "duals"):
+        assert torch.equal(getattr(some, name), getattr(found, name)[rows])
+    assert some.sample_numbers == [DRAWN["samples"][row] for row in rows]
+    assert [some.variable_names(row) for row in range(len(some))] == [found.variable_names(row) for row in rows]
+    assert (some.threshold, some.provenance["solver"]) == (found.threshold, "admm")
+
+
+def test_rows_of_what_has_no_duals_and_no_numbers():
+    some = make(samples=3).rows([2, 1])
+
+    assert some.duals is None
+    assert some.sample_numbers == [2, 1]
+    with pytest.raises(IndexError):
+        some.rows([2])
+
+
+def test_joined_parts_are_the_whole():
+    found = replace(make(samples=3, provenance=DRAWN | {"solver": "admm"}), duals=torch.rand(3, 8))
+    whole = Interactions.joined([found.rows([0]), found.rows([]), found.rows([1, 2])])
+
+    assert same(whole, found)
+    assert torch.equal(whole.duals, found.duals)
+
+
+def test_joined_parts_of_which_one_knows_less():
+    whole = Interactions.joined([make(samples=2, provenance=DRAWN), make(samples=1)])
+
+    assert whole.duals is None
+    assert whole.sample_numbers == [0, 1, 2]
+    assert whole.variable_names(0) == ("x0", "x1", "x2")
+
+
+@pytest.mark.parametrize("parts", [[], [make(n=2), make(n=3)], [make(), replace(make(), threshold=1.0)]])
+def test_parts_that_do_not_belong_together_are_refused(parts):
+    with pytest.raises(ValueError, match=r"`parts` must be .* one number of variables and one threshold, got"):
+        Interactions.joined(parts)
+
+
+def test_samples_are_counted_from_zero_where_nothing_is_known():
+    assert make(samples=2).sample_numbers == [0, 1]
+
+
+def test_the_strongest_effects_of_the_first_samples_as_plain_data():
+    found = make(samples=9, provenance={"samples": list(range(10, 19))})
+    shown = strongest_effects(found)
+    first = found.strongest(0)[0]
+
+    assert [one["sample"] for one in shown] == list(range(10, 18))
+    assert {len(one["effects"]) for one in shown} == {6}
+    assert shown[0]["effects"][0] == {"kind": first.kind, "variables": list(first.variables), "effect": first.effect}
 
 
 @pytest.mark.parametrize("name", ["and_", "or_", "l1", "gap", "noise_bound"])

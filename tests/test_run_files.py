@@ -31,7 +31,7 @@ def test_every_name(tmp_path):
     assert history_file(folder) == folder / "history.json"
     assert samples_file(folder) == folder / "samples.json"
     assert interactions_file(folder, 7) == folder / "epoch=0007.npz"
-    assert picture_file(folder, 12345) == folder / "epoch=12345.png"
+    assert picture_file(folder, 12345, "strength") == folder / "epoch=12345_strength.png"
 
 
 def test_measured_epochs_are_numbers_in_their_order(tmp_path):

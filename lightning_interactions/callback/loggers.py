@@ -70,23 +70,35 @@ def log_pictures(
     return True
 
 
-def save_pictures(folder: str | os.PathLike[str], record: dict[str, Any]) -> Path:
-    """Write the strength figure of one measurement as ``epoch=….png``, for runs whose loggers show no pictures.
+def save_pictures(folder: str | os.PathLike[str], record: dict[str, Any]) -> list[Path]:
+    """Write the figures of one measurement, for runs whose loggers show no pictures.
+
+    They are ``epoch=…_strength.png``, and ``epoch=…_decomposition.png`` once decay and spindle are fitted.
 
     Args:
         folder: of the run's files.
         record: the measurement as plain data.
 
+    Returns:
+        the files written.
+
+    Raises:
+        OSError: if they cannot be written.
+
     Example:
         >>> import tempfile
         >>> record = {"epoch": 5, "positive": [2.0, 1.0], "negative": [1.0, 0.5]}
-        >>> save_pictures(tempfile.mkdtemp(), record).name
-        'epoch=0005.png'
+        >>> [path.name for path in save_pictures(tempfile.mkdtemp(), record)]
+        ['epoch=0005_strength.png']
     """
-    path = picture_file(folder, record["epoch"])
-    with _figures(record) as figures, write_whole(path) as file:
-        figures["strength"].savefig(file, format="png")
-    return path
+    paths = []
+    with _figures(record) as figures:
+        for name, figure in figures.items():
+            path = picture_file(folder, record["epoch"], name)
+            with write_whole(path) as file:
+                figure.savefig(file, format="png")
+            paths.append(path)
+    return paths
 
 
 def effects_table(interactions: Interactions) -> str:
@@ -168,12 +180,11 @@ def _pixels(figure: Figure) -> np.ndarray:
 
 
 def _strongest(interactions: Interactions) -> Iterator[tuple[int, str, int, str, float]]:
-    samples = interactions.provenance.get("samples", range(len(interactions)))
-    for row in range(min(_SAMPLES_IN_TABLE, len(interactions))):
+    for row, sample in enumerate(interactions.sample_numbers[:_SAMPLES_IN_TABLE]):
         names = interactions.variable_names(row)
         for effect in interactions.strongest(row, _EFFECTS_IN_TABLE):
             who = ", ".join(names[variable] for variable in effect.variables)
-            yield samples[row], effect.kind, effect.order, who, effect.effect
+            yield sample, effect.kind, effect.order, who, effect.effect
 
 
 def _effects_by_order(interactions: Interactions) -> dict[int, torch.Tensor]:

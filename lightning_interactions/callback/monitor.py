@@ -114,8 +114,9 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
     ``seconds``                            time the measurement took
     =====================================  ====================================================================
 
-    TensorBoard also gets the figure ``strength``, a histogram of the effects of each order (``effects/order_01`` …)
-    and a table of the ``strongest`` interactions of some samples.
+    TensorBoard also gets the figures ``strength`` and, once decay and spindle are fitted, ``decomposition``; a
+    histogram of the effects of each order (``effects/order_01`` …); and a table of the ``strongest`` interactions of
+    some samples.
 
     Args:
         variables: what the input variables are, e.g. :class:`~lightning_interactions.FeatureMapPatches`.

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from lightning_interactions.callback.record import PREFIX
 from lightning_interactions.distribution.reference import FIT_LISTS, FIT_NUMBERS
+from lightning_interactions.interactions import SHOWN_SAMPLES, strongest_effects
 from lightning_interactions.masking.batches import take_rows
 from lightning_interactions.masking.variables import usable_draws
 from lightning_interactions.tensorboard_plugin.documents import PLUGIN_NAME, encode, record_tag
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["log_measurement", "log_refit", "log_samples", "samples_document"]
 
-_SAMPLES = 8
-_EFFECTS = 6
 _LARGEST_SIDE = 96
 _CHANNELS = (1, 3)
 # What a new reference changes.
@@ -113,7 +112,7 @@ def samples_document(inputs: Any, variables: Variables, targets: Tensor | None =
         >>> document["samples"][0]["cells"]
         [[0.5, 0.5, 0.5, 0.5]]
     """
-    drawn = usable_draws(variables.draw(inputs))[:_SAMPLES]
+    drawn = usable_draws(variables.draw(inputs))[:SHOWN_SAMPLES]
     some = take_rows(inputs, [row for row, _ in drawn])
     samples = []
     for position, (row, draw) in enumerate(drawn):
@@ -125,16 +124,11 @@ def samples_document(inputs: Any, variables: Variables, targets: Tensor | None =
 
 
 def _strongest(interactions: Interactions) -> list[dict[str, Any]]:
-    samples = interactions.provenance.get("samples", range(len(interactions)))
+    """The strongest effects, written short: event files keep them of every epoch."""
     return [
-        {
-            "sample": samples[row],
-            "effects": [
-                [effect.kind, list(effect.variables), float(f"{effect.effect:.4g}")]
-                for effect in interactions.strongest(row, _EFFECTS)
-            ],
-        }
-        for row in range(min(_SAMPLES, len(interactions)))
+        shown
+        | {"effects": [[one["kind"], one["variables"], float(f"{one['effect']:.4g}")] for one in shown["effects"]]}
+        for shown in strongest_effects(interactions)
     ]
 
 

@@ -258,7 +258,7 @@ class _Batch:
             inverse=SymmetricInverse(lattice.variable_count(found.targets), shift, torch.float32),
             effects=effects.float(),
             push=(_FIRST_STEP * apply_transpose(duals)).float(),
-            rest=torch.minimum(torch.maximum(rest, -box), box).float(),
+            rest=rest.clamp(-box, box).float(),
             overflow=(_FIRST_STEP * shift[:, None] * duals).float(),
             step=torch.full_like(box, _FIRST_STEP).float(),
             settled=torch.zeros_like(index, dtype=torch.bool),
@@ -276,6 +276,7 @@ class _Batch:
     def advance(self, multipliers: Tensor) -> None:
         moved = self.effects + (1 - _RELAXATION) * self.push - _RELAXATION * _slopes(multipliers)
         step = self.step[:, None]
+        # `clamp` takes several times as long where its bounds are broadcast.
         self.push = torch.minimum(torch.maximum(moved, -step), step)
         self.effects = moved - self.push
         moved = self.rest + (1 - _RELAXATION) * self.overflow - _RELAXATION * self.shift * multipliers

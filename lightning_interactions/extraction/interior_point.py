@@ -391,6 +391,7 @@ def _corrected(batch: Batch, matrix: NormalMatrix, compliance: Tensor, step: _St
         batch.dual + (dual_length + _LONGER).clamp(max=1) * step.dual
     )
     low, high = _WITHIN[0] * centre, _WITHIN[1] * centre
+    # `clamp` takes several times as long where its bounds are broadcast.
     back = (torch.minimum(torch.maximum(trial, low), high) - trial).maximum(-high)
     other = _direction(batch, matrix, compliance, step.pull + back)
     gained = sum(other.lengths(batch)) - primal_length - dual_length
@@ -449,7 +450,7 @@ def polished(batch: Batch, solved: Solved, matrix: NormalMatrix, tolerance: floa
 
 def _boxed(batch: Batch, effects: Tensor) -> Tensor:
     """The rest w − Φz of every target, cut off at its box."""
-    return torch.minimum(torch.maximum(residuals(batch.targets, effects), -batch.box), batch.box)
+    return residuals(batch.targets, effects).clamp(-batch.box, batch.box)
 
 
 def _moved(batch: Batch, effects: Tensor, goal: Tensor, weights: Tensor, matrix: NormalMatrix) -> Tensor:
@@ -466,5 +467,5 @@ def _moved(batch: Batch, effects: Tensor, goal: Tensor, weights: Tensor, matrix:
     for _ in range(_CORRECTIONS):
         wanted = residuals(batch.targets, moved) - goal
         moved = moved + weights * apply_transpose(matrix.solve(wanted))
-    usable = moved.isfinite().all(dim=2).all(dim=1)
+    usable = moved.isfinite().all(dim=(1, 2))
     return torch.where(usable[:, None, None], moved, effects)

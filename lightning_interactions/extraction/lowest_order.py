@@ -20,8 +20,6 @@ first with other costs, fewer effects, one sign each, and boxes of width 0, and 
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import torch
 from torch import Tensor
 
@@ -132,22 +130,20 @@ def _lowered(
     result, todo = effects.clone(), torch.arange(len(effects), device=effects.device)
     # From the known effects few steps are needed. Where they lie in a corner, rounding stops these before the end.
     for start in (face.started_at(effects), face):
-        batch = replace(start.keep(todo), index=torch.arange(len(todo), device=todo.device))
+        batch = start.keep(todo).numbered()
         solved = solve_batch(batch, matrix, _SOLVED, max_iterations)
         lowered = polished(batch, solved, matrix, _SOLVED)
         outside = residuals(batch.targets, lowered).abs().amax(dim=1) - noise_bound[todo]
         gap = relative_gap(lowered.abs().sum(dim=(1, 2)), bound[todo])
-        optimal = (gap <= allowed[todo]) & (outside <= overshoot(noise_bound[todo])) & _finite(lowered)
+        optimal = (
+            (gap <= allowed[todo]) & (outside <= overshoot(noise_bound[todo])) & lowered.isfinite().all(dim=(1, 2))
+        )
         lower = ((result[todo].abs() - lowered.abs()) * batch.costs).sum(dim=(1, 2)) > 0
         result[todo[optimal & lower]] = lowered[optimal & lower]
         todo = todo[~(optimal & (solved.error <= _CONVERGED))]
         if not len(todo):
             break
     return result
-
-
-def _finite(effects: Tensor) -> Tensor:
-    return effects.isfinite().all(dim=2).all(dim=1)
 
 
 def _optimal_face(

@@ -73,7 +73,7 @@ def sgd(
     gamma_velocity, delta_velocity = torch.zeros_like(targets), torch.zeros_like(targets)
     for step in range(steps):
         rate = learning_rate * _RATE_FALLS_TO ** (step / steps)
-        delta = torch.minimum(torch.maximum(delta, -box), box)
+        delta = delta.clamp(-box, box)
         and_signs, or_signs = _effects(targets, gamma, delta).sign().flip(-1).unbind(dim=1)
         and_slope = lattice.moebius(and_signs).flip(-1)
         or_slope = -lattice.moebius(or_signs)
@@ -81,7 +81,7 @@ def sgd(
         delta_velocity = _MOMENTUM * delta_velocity - (and_slope + or_slope) / 2
         gamma = gamma - rate * gamma_velocity
         delta = delta - rate * delta_velocity
-    delta = torch.minimum(torch.maximum(delta, -box), box)
+    delta = delta.clamp(-box, box)
     return _effects(targets, gamma, delta), torch.full((len(targets),), steps, device=targets.device)
 
 

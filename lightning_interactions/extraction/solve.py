@@ -11,7 +11,6 @@ from torch import Tensor
 
 from lightning_interactions import lattice
 from lightning_interactions.extraction.admm import admm
-from lightning_interactions.extraction.column_generation import column_generation
 from lightning_interactions.extraction.interior_point import interior_point
 from lightning_interactions.extraction.lowest_order import FACE_ACCURACY, lowest_order
 from lightning_interactions.extraction.programme import Solution, certified_solution, residuals, targets_of
@@ -56,27 +55,25 @@ def solve(
         \Bigl| v(x_T) - v(x_\varnothing) - \sum_{\varnothing \neq S \subseteq T} I^{AND}_S
         - \sum_{S \cap T \neq \varnothing} I^{OR}_S \Bigr| \le \zeta \quad \text{for all } T \qquad \text{(Appendix D)}
 
-    =====================  ============================================================================================
-    solver                 what it does
-    =====================  ============================================================================================
-    ``interior_point``     the optimum, to ``tolerance``; options ``max_memory_mb`` (results do not depend on it) and
-                           ``tie_break`` (``"none"`` or ``"lowest_order"``, see :mod:`.lowest_order`)
-    ``column_generation``  the same optimum with a matrix as large as the answer, faster where few effects are needed;
-                           options ``tie_break`` (default ``"lowest_order"``), ``max_iterations`` and ``max_memory_mb``
-    ``admm``               nearly the optimum, far faster and for large ``n``; options ``target_gap``,
-                           ``max_iterations``, ``warm_start`` (an earlier :class:`Solution`) and ``max_memory_mb``
-    ``sgd``                the published recipe; options ``steps`` and ``learning_rate``
-    ``none``               no optimisation: half AND, half OR (γ = 0, δ = 0)
-    ``auto``               ``interior_point`` where that takes a minute at most, else ``admm``; see
-                           :func:`resolve_solver`
-    =====================  ============================================================================================
+    ==================  ===============================================================================================
+    solver              what it does
+    ==================  ===============================================================================================
+    ``interior_point``  the optimum, to ``tolerance``; options ``tie_break`` (``"none"`` or ``"lowest_order"``, see
+                        :mod:`.lowest_order`), ``max_iterations`` and ``max_memory_mb`` (results do not depend on it)
+    ``admm``            nearly the optimum, far faster and for large ``n``; options ``target_gap``,
+                        ``max_iterations``, ``warm_start`` (an earlier :class:`Solution`) and ``max_memory_mb``
+    ``sgd``             the published recipe; options ``steps`` and ``learning_rate``
+    ``none``            no optimisation: half AND, half OR (γ = 0, δ = 0)
+    ``auto``            ``interior_point`` where that takes a minute at most, else ``admm``; see
+                        :func:`resolve_solver`
+    ==================  ===============================================================================================
 
     Args:
         values: network outputs on all masked samples, ``(samples, 2**n)``, any floating-point type; a single sample
             must be given as ``(1, 2**n)``. Computed in float64 on the device of ``values``.
         noise_bound: :math:`\zeta` in the unit of ``values``: one number or a tensor ``(samples,)``.
         solver: one of :data:`SOLVERS`, or ``"auto"``.
-        tolerance: relative gap that the exact solvers must reach; ``admm`` has its ``target_gap``.
+        tolerance: relative gap that ``interior_point`` must reach; ``admm`` has its ``target_gap``.
         merge_order_one: report the sum of the AND and the OR effect of each single variable as its AND effect; only the
             sum is identified. ``interior_point`` never splits them.
         **options: passed to the solver.
@@ -91,7 +88,7 @@ def solve(
         TypeError: for values that are not floating-point numbers, or an option that the solver does not have.
 
     Warns:
-        UserWarning: once a call, when an exact solver missed the tolerance for some samples.
+        UserWarning: once a call, when ``interior_point`` missed the tolerance for some samples.
 
     Example:
         >>> values = torch.tensor([[1.0, 3.0, -2.0, 0.0]])
@@ -110,7 +107,7 @@ def solve(
     effects, duals, iterations = SOLVERS[solver](targets, box, tolerance, **options)
     effects = _made_feasible(targets, box, effects)
     solution = certified_solution(targets, box, effects, duals, iterations, merged=merge_order_one)
-    if solver in _EXACT:
+    if solver == "interior_point":
         _warn_if_missed(solution, tolerance)
     return solution
 
@@ -123,13 +120,6 @@ def _interior_point(
         return interior_point(targets, noise_bound, tolerance=tolerance, **options)
     effects, duals, iterations = interior_point(targets, noise_bound, tolerance=FACE_ACCURACY * tolerance, **options)
     return lowest_order(targets, noise_bound, effects, duals, tolerance=tolerance, **options), duals, iterations
-
-
-def _column_generation(
-    targets: Tensor, noise_bound: Tensor, tolerance: float, *, tie_break: str = "lowest_order", **options: Any
-) -> _Found:
-    _check_tie_break(tie_break)
-    return column_generation(targets, noise_bound, tolerance=tolerance, tie_break=tie_break, **options)
 
 
 def _admm(targets: Tensor, noise_bound: Tensor, _: float, **options: Any) -> _Found:
@@ -155,13 +145,11 @@ SOLVERS: dict[str, Callable[..., _Found]] = {
     "sgd": _sgd,
     "none": _none,
     "admm": _admm,
-    "column_generation": _column_generation,
 }
 """Every solver by name: from targets, noise bound and tolerance to effects, dual values and iterations."""
 
 OPTIONS = {
     "interior_point": ("tie_break", "max_iterations", "max_memory_mb"),
-    "column_generation": ("tie_break", "max_iterations", "max_memory_mb"),
     "admm": ("target_gap", "max_iterations", "warm_start", "max_memory_mb"),
     "sgd": ("steps", "learning_rate"),
     "none": (),
@@ -171,14 +159,12 @@ OPTIONS = {
 TIE_BREAKS = ("lowest_order", "none")
 """What decides among equally sparse effects: the smallest total order, or nothing."""
 
-_EXACT = ("interior_point", "column_generation")
-
 
 def _made_feasible(targets: Tensor, noise_bound: Tensor, effects: Tensor) -> Tensor:
     """Let AND effects absorb what exceeds the noise bound: the last resort, after which the bound holds in any case."""
     rest = residuals(targets, effects)
     box = noise_bound[:, None]
-    excess = rest - torch.minimum(torch.maximum(rest, -box), box)
+    excess = rest - rest.clamp(-box, box)
     allowed = torch.where(noise_bound > 0, noise_bound, targets.abs().amax(dim=-1)) * _OVERSHOOT
     outside = excess.abs().amax(dim=-1) > allowed
     correction = torch.stack([lattice.moebius(excess), torch.zeros_like(excess)], dim=1)

@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from lightning_interactions.plots.style import HELD_OUT, POSITIVE, SPINDLE, figure_of, label_orders, new_axis
+from lightning_interactions.plots.style import (
+    DECAY,
+    HELD_OUT,
+    NEGATIVE,
+    POSITIVE,
+    SPINDLE,
+    figure_of,
+    label_orders,
+    new_axis,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -14,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["similarity_by_order"]
 
-_COLOURS = (POSITIVE, HELD_OUT, SPINDLE, "#009E73", "#E69F00", "#000000")
+_COLOURS = (POSITIVE, HELD_OUT, SPINDLE, DECAY, NEGATIVE, "black")
 _MARKERS = "osD^vx"
 
 

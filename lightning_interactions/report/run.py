@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from lightning_interactions.history import History
-from lightning_interactions.interactions import Interactions
+from lightning_interactions.interactions import SHOWN_SAMPLES, Interactions, strongest_effects
 from lightning_interactions.refit import refit
 from lightning_interactions.run_files import (
     history_file,
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 __all__ = ["Run", "read_runs"]
 
 _FIT = "decay_positive"
-_SHOWN_SAMPLES = 8
-_SHOWN_EFFECTS = 6
 
 
 @dataclass(frozen=True)
@@ -100,7 +98,7 @@ def _read(folder: Path, log_dir: Path, monitor: str) -> Run:
         except ValueError as error:
             notes.append(str(error).replace(str(folder), "…"))
             continue
-        strongest[epoch] = _strongest(last)
+        strongest[epoch] = strongest_effects(last)
     samples = _samples(samples_file(folder), notes) or ([] if last is None else _names_only(last))
     return Run("/".join(log_dir.parts[-2:]).lstrip("/"), monitor, history, strongest, samples, last, notes)
 
@@ -119,20 +117,6 @@ def _fitted(folder: Path, notes: list[str]) -> History:
         return history
 
 
-def _strongest(interactions: Interactions) -> list[dict[str, Any]]:
-    samples = interactions.provenance.get("samples", range(len(interactions)))
-    return [
-        {
-            "sample": int(samples[row]),
-            "effects": [
-                {"kind": kind, "variables": list(variables), "effect": effect}
-                for kind, variables, effect in interactions.strongest(row, _SHOWN_EFFECTS)
-            ],
-        }
-        for row in range(min(_SHOWN_SAMPLES, len(interactions)))
-    ]
-
-
 def _samples(path: Path, notes: list[str]) -> list[dict[str, Any]]:
     """What the samples look like, as the monitor wrote it; the page relies on every key."""
     if not path.is_file():
@@ -146,10 +130,9 @@ def _samples(path: Path, notes: list[str]) -> list[dict[str, Any]]:
 
 
 def _names_only(interactions: Interactions) -> list[dict[str, Any]]:
-    samples = interactions.provenance.get("samples", range(len(interactions)))
     return [
-        _described(int(samples[row])) | {"names": list(interactions.variable_names(row))}
-        for row in range(min(_SHOWN_SAMPLES, len(interactions)))
+        _described(int(sample)) | {"names": list(interactions.variable_names(row))}
+        for row, sample in enumerate(interactions.sample_numbers[:SHOWN_SAMPLES])
     ]
 
 

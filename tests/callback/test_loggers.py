@@ -228,12 +228,16 @@ def test_loggers_without_pictures_are_passed_over(package, interactions, record,
     assert log_pictures(object(), interactions, record, 0) is False
 
 
-def test_without_pictures_the_figure_goes_beside_the_files(record, tmp_path):
-    path = save_pictures(tmp_path / "new", record)
+def test_without_pictures_the_figures_go_beside_the_files(fitted, tmp_path):
+    paths = save_pictures(tmp_path / "new", fitted)
 
-    assert path == tmp_path / "new" / "epoch=0025.png"
-    assert path.read_bytes().startswith(PNG)
-    assert [entry.name for entry in path.parent.iterdir()] == ["epoch=0025.png"]
+    assert [path.name for path in paths] == ["epoch=0025_strength.png", "epoch=0025_decomposition.png"]
+    assert all(path.read_bytes().startswith(PNG) for path in paths)
+    assert set((tmp_path / "new").iterdir()) == set(paths)
+
+
+def test_without_a_fit_there_is_no_decomposition_to_save(record, tmp_path):
+    assert save_pictures(tmp_path, record) == [tmp_path / "epoch=0025_strength.png"]
 
 
 def test_figures_are_let_go(interactions, fitted, tmp_path, wandb_logger):

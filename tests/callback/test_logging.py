@@ -142,9 +142,10 @@ def test_the_files_are_what_was_measured(fit, make_monitor, tmp_path):
     # The logger shows no pictures, so they are files.
     assert sorted(path.name for path in folder.iterdir()) == [
         "epoch=0000.npz",
-        "epoch=0000.png",
+        "epoch=0000_strength.png",
         "epoch=0002.npz",
-        "epoch=0002.png",
+        "epoch=0002_decomposition.png",
+        "epoch=0002_strength.png",
         "history.json",
         "samples.json",
     ]

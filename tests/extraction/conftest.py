@@ -9,6 +9,8 @@ import scipy.optimize
 import torch
 from torch import nn
 
+from lightning_interactions import lattice
+
 
 @lru_cache
 def _subsets(n):
@@ -93,6 +95,17 @@ def _noise_bound(values):
     return 0.02 * (values[:, -1] - values[:, 0]).abs().mean().item()
 
 
+def _strength_per_order(solution):
+    sizes = solution.and_.abs() + solution.or_.abs()
+    orders = lattice.subset_order(lattice.variable_count(sizes))
+    return sizes @ nn.functional.one_hot(orders).double()
+
+
+def _total_order(solution):
+    strength = _strength_per_order(solution)
+    return strength @ torch.arange(strength.shape[1], dtype=torch.float64)
+
+
 @pytest.fixture(scope="session")
 def dense_phi():
     """Φ over all subsets, ``(2**n, 2 * 2**n)`` as a NumPy array; row and columns of the empty set are 0."""
@@ -113,3 +126,15 @@ def network_values():
 def noise_bound_of():
     """ζ = 0.02 · mean |v(N) − v(∅)|."""
     return _noise_bound
+
+
+@pytest.fixture(scope="session")
+def strength_per_order():
+    """Σ |I_S| over the effects of each order, ``(samples, n + 1)``."""
+    return _strength_per_order
+
+
+@pytest.fixture(scope="session")
+def total_order():
+    """Σ |S||I_S| of each sample."""
+    return _total_order

@@ -96,6 +96,38 @@ def test_permuting_variables_permutes_the_effects_of_a_network(network_values, n
     torch.testing.assert_close(renamed.or_, permuted(solution.or_, order), rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("steps", [0, 60])
+def test_permuting_variables_keeps_the_strength_per_order_of_a_network(
+    steps, network_values, noise_bound_of, strength_per_order
+):
+    values = network_values(6, steps=steps)
+    noise_bound = noise_bound_of(values)
+    solution = solve(values, noise_bound, tie_break="lowest_order")
+    renamed = solve(permuted(values, [3, 0, 5, 1, 4, 2]), noise_bound, tie_break="lowest_order")
+    bound = 1e-6 * solution.l1.max().item()
+    torch.testing.assert_close(strength_per_order(renamed), strength_per_order(solution), rtol=0, atol=bound)
+
+
+@few
+@given(games(), noise_shares, st.sampled_from([-1.0, 1e-9, 1e9]))
+def test_scaling_keeps_the_lowest_total_order(total_order, values, share, factor):
+    noise_bound = noise_bound_of(values, share)
+    solution = solve(values, noise_bound, tie_break="lowest_order")
+    scaled = solve(factor * values, abs(factor) * noise_bound, tie_break="lowest_order")
+    torch.testing.assert_close(total_order(scaled) / abs(factor), total_order(solution), rtol=1e-4, atol=1e-9)
+
+
+@few
+@given(games(smallest=2), noise_shares, st.randoms(use_true_random=False))
+def test_permuting_variables_keeps_the_lowest_total_order(total_order, values, share, random):
+    order = list(range(lattice.variable_count(values)))
+    random.shuffle(order)
+    noise_bound = noise_bound_of(values, share)
+    solution = solve(values, noise_bound, tie_break="lowest_order")
+    renamed = solve(permuted(values, order), noise_bound, tie_break="lowest_order")
+    torch.testing.assert_close(total_order(renamed), total_order(solution), rtol=1e-4, atol=1e-9)
+
+
 @few
 @given(games(largest=4))
 def test_a_dummy_variable_has_no_effects_without_noise(values):

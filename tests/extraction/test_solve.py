@@ -5,13 +5,12 @@ import torch
 
 from lightning_interactions import lattice
 from lightning_interactions.extraction.admm import admm
-from lightning_interactions.extraction.column_generation import column_generation
 from lightning_interactions.extraction.interior_point import interior_point
 from lightning_interactions.extraction.sgd import sgd
 from lightning_interactions.extraction.solve import OPTIONS, SOLVERS, resolve_solver, solve
 
 VALUES = torch.tensor([[1.0, 3.0, 4.0, 10.0], [0.0, 1.0, 1.0, 1.0]])
-QUICK = {"interior_point": {}, "column_generation": {}, "admm": {}, "sgd": {"steps": 5}, "none": {}}
+QUICK = {"interior_point": {}, "admm": {}, "sgd": {"steps": 5}, "none": {}}
 
 
 @pytest.mark.parametrize("solver", SOLVERS)
@@ -103,7 +102,7 @@ def test_an_option_of_another_solver_is_refused(solver, option, message):
 
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_the_options_of_a_solver_are_those_it_takes(solver):
-    method = {"interior_point": interior_point, "column_generation": column_generation, "admm": admm, "sgd": sgd}
+    method = {"interior_point": interior_point, "admm": admm, "sgd": sgd}
     parameters = inspect.signature(method[solver]).parameters.values() if solver in method else ()
     taken = {parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY} - {"tolerance"}
     assert set(OPTIONS[solver]) - {"tie_break"} == taken - {"tie_break"}
