@@ -71,6 +71,9 @@ def choose_way(
         compiled: how compiled code is taken into use: :class:`~.fallback.ComparedFirst`, or :class:`~.ways.Compiled`
             without a comparison; ``None`` for none.
         allow: the faster ways that may be taken.
+
+    Returns:
+        the way, and what was learned about the network besides.
     """
     if network.model in uncompilable:
         compiled = None
@@ -111,9 +114,7 @@ class _Probe:
         if len(self.plain) == 1:
             return choice
         if self._depends_on_others():
-            if self._is_random():
-                return choice
-            return replace(choice, way=self.plain_way, most_rows=1)
+            return self._doubted(choice)
         layer = self.network.layer
         if layer is not None and Split in allow and (split := self._split(layer)):
             choice = replace(choice, way=take_up(split))
@@ -140,22 +141,21 @@ class _Probe:
             return False  # some networks cannot take a single one (`squeeze`, …)
         return not self.network.same(alone, self.plain[1:2])
 
-    def _is_random(self) -> bool:
-        """Say why an input gave something else alone: by chance, or because of the others."""
-        is_random = not self.network.same(self.plain_way(self._chunk()), self.plain)
-        if is_random:
-            warnings.warn(
-                "The network's output is random, also in evaluation mode: the same inputs gave two results. What it"
-                " adds by chance will look like interactions of many variables.",
-                stacklevel=2,
-            )
-        else:
+    def _doubted(self, choice: Choice) -> Choice:
+        """An input alone gave something else than among others: say why, and run it alone if that helps."""
+        if self.network.same(self.plain_way(self._chunk()), self.plain):
             warnings.warn(
                 "The network's output on an input depends on the other inputs of the batch, also in evaluation"
                 " mode. So it is run on one masked input at a time, which is slow.",
                 stacklevel=2,
             )
-        return is_random
+            return replace(choice, way=self.plain_way, most_rows=1)
+        warnings.warn(
+            "The network's output is random, also in evaluation mode: the same inputs gave two results. What it"
+            " adds by chance will look like interactions of many variables.",
+            stacklevel=2,
+        )
+        return choice
 
     def _split(self, layer: nn.Module) -> Split | None:
         """What lies before the layer once a sample, if that gives the same; else a warning."""
