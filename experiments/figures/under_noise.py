@@ -68,6 +68,7 @@ def disentangled(run: RunFolder) -> dict[str, Any]:
                 "spindle_total": 2 * fit.spindle.sum().item(),
                 "spindle_share": fit.spindle_share,
                 "spindle_share_interval": list(fit.intervals["spindle_share"]),
+                "identified": int(fit.identified),
                 "relative_l1": fit.relative_l1,
                 **{name: getattr(fit, name) for name in ("alpha", "beta", "gamma", "delta", "r_squared")},
             }

@@ -121,7 +121,7 @@ def test_claim_5(numbers, verdict):
 
 def test_claim_5_says_how_early_the_share_rises():
     found = JUDGES["5"](over_training([0.9, 0.5, 0.0, 0.2, 0.4], FALLS_AND_RISES, onset=8.0))
-    assert found.values["epochs from the share's rise to the onset"] == 2
+    assert found.values["epochs by which the share's rise comes before the onset (after: negative)"] == 2
 
 
 @pytest.mark.parametrize(("spearman", "verdict"), [(-1.0, "holds"), (-0.6, "partly"), (0.0, "does not")])
@@ -146,6 +146,14 @@ def test_claim_8_leaves_out_the_reference():
     assert found.values["median relative L1"] == pytest.approx(0.125)
     numbers["relative_l1"] = [0.5, 0.5, 0.0, 0.5, 0.5]
     assert JUDGES["8"](numbers).verdict == "does not"
+
+
+@pytest.mark.parametrize(
+    ("residuals", "verdict"), [([0.1, 0.2], "holds"), ([0.1, 0.1, 0.5], "partly"), ([0.5], "does not")]
+)
+def test_claim_8b_takes_every_disturbance(residuals, verdict):
+    kinds = {"weight_noise": {"steps": []}, "fgsm": {"steps": [{"relative_l1": value} for value in residuals]}}
+    assert JUDGES["8b"]({"kinds": kinds}).verdict == verdict
 
 
 @pytest.mark.parametrize(("ratio", "verdict"), [(1.0, "holds"), (1.1, "does not")])
@@ -255,6 +263,23 @@ def test_a_failing_claim_is_said_to_fail(results):
 
     section = text.split("## 1. ")[1].split("## 2. ")[0]
     assert "**does not**" in section
+
+
+def test_a_doubt_stands_beside_its_verdict_and_leaves_it(results):
+    """A reference that has learned nothing: the dagger, the sentence, and the verdict as it was."""
+    (sure, *_) = load_results(results)
+    doubtful = {**sure, "history": [row | {"held_out_loss": 2.0 - 0.01 * row["epoch"]} for row in sure["history"]]}
+    rows = [
+        next(line for line in scorecard_text([result]).split("## 3. ")[1].splitlines() if "| LeNet" in line)
+        for result in (sure, doubtful)
+    ]
+    assert rows[0].split("|")[-3] == rows[1].split("|")[-3]
+    assert "hardly learned: held-out loss" in rows[1]
+    assert "†" in scorecard_text([doubtful]).split("## The runs")[0].splitlines()[-4]
+
+
+def test_what_the_small_size_changes_is_listed(results):
+    assert "| LeNet / MNIST | " in scorecard_text(load_results(results)).split("## What the small size changes")[1]
 
 
 def test_a_remark_about_a_run_is_repeated(results):
