@@ -99,7 +99,7 @@ def explain(
         finite (this also warns).
 
     Raises:
-        TypeError: if ``variables`` are none.
+        TypeError: if ``variables`` are none, or ``noise_ratio`` is no number.
         ValueError: for inputs, targets, a layer or settings that do not fit together, or when no sample has enough
             variables.
         FloatingPointError: when the network's output is not finite on any sample.
@@ -226,9 +226,18 @@ def _same_samples(warm_start: Interactions | None, explained: dict[str, Any]) ->
 def check_noise_ratio(noise_ratio: float) -> None:
     """Refuse a noise bound that is no finite share of the output's scale.
 
+    Args:
+        noise_ratio: what was given.
+
     Raises:
         TypeError: if ``noise_ratio`` is no number.
         ValueError: if it is negative or not finite.
+
+    Example:
+        >>> check_noise_ratio(-1)
+        Traceback (most recent call last):
+        ...
+        ValueError: `noise_ratio` must be a finite number ≥ 0, got -1.
     """
     if not isinstance(noise_ratio, Real):
         msg = f"`noise_ratio` must be a number ≥ 0, got {noise_ratio!r}. HINT: two per cent are 0.02."

@@ -42,7 +42,17 @@ _PROVENANCE_PER_SAMPLE = ("draws", "samples")
 
 
 class Effect(NamedTuple):
-    """One interaction of one sample."""
+    """One interaction of one sample.
+
+    Attributes:
+        kind: ``"AND"``: the effect is there when all variables are present; ``"OR"``: when at least one is.
+        variables: numbers of the variables that interact.
+        effect: in the output's unit.
+
+    Example:
+        >>> Effect("AND", (0, 3), 1.5).order
+        2
+    """
 
     kind: Literal["AND", "OR"]
     variables: tuple[int, ...]
@@ -79,6 +89,14 @@ class Interactions:
         provenance: how the result was made, as plain data: variables, positions, seed, output, solver, versions.
         duals: dual values that prove :attr:`gap`, ``(samples, 2**n)``, from which a later solution of the same samples
             can start; not kept in files.
+
+    Raises:
+        ValueError: if the arrays do not have these shapes.
+
+    Example:
+        >>> from lightning_interactions import sparsify
+        >>> sparsify(torch.tensor([[0.0, 1.0, 1.0, 4.0], [0.0, 1.0, 2.0, 3.0]]), solver="none")
+        Interactions(samples=2, n_variables=2, largest gap=...)
     """
 
     values: Tensor
@@ -136,6 +154,9 @@ class Interactions:
         Args:
             rows: of the samples, in the order wanted.
 
+        Returns:
+            interactions of as many samples as ``rows``.
+
         Raises:
             IndexError: if there is no such row.
 
@@ -157,6 +178,9 @@ class Interactions:
 
         Args:
             parts: at least one; what the provenance says of all samples is taken from the first.
+
+        Returns:
+            interactions of all their samples. Draws, numbers and dual values are kept where every part has them.
 
         Raises:
             ValueError: if there is no part, or the parts differ in their number of variables or their threshold.
@@ -188,11 +212,33 @@ class Interactions:
         )
 
     def reconstruct(self) -> Tensor:
-        """The logical model's output :math:`h(x_T)` on all masked samples (Eq. 2): float64 ``(samples, 2**n)``."""
+        r"""The logical model's output :math:`h(x_T)` on all masked samples (Eq. 2).
+
+        .. math:: h(x_T) = v(x_\varnothing) + \sum_{\varnothing \neq S \subseteq T} I^{AND}_S
+            + \sum_{S \cap T \neq \varnothing} I^{OR}_S
+
+        Returns:
+            float64 ``(samples, 2**n)``, in the output's unit.
+
+        Example:
+            >>> from lightning_interactions import sparsify
+            >>> sparsify(torch.tensor([[0.0, 1.0, 2.0, 5.0]]), solver="none").reconstruct().tolist()
+            [[0.0, 1.0, 2.0, 5.0]]
+        """
         return lattice.reconstruct(self.and_, self.or_, bias=self.values[:, :1])
 
     def matching_error(self) -> Tensor:
-        r"""The largest :math:`|v(x_T) - h(x_T)|` of each sample, ``(samples,)``; at most :attr:`noise_bound`."""
+        r"""The largest :math:`|v(x_T) - h(x_T)|` of each sample; at most :attr:`noise_bound`.
+
+        Returns:
+            float64 ``(samples,)``, in the output's unit.
+
+        Example:
+            >>> from lightning_interactions import sparsify
+            >>> found = sparsify(torch.tensor([[0.0, 1.0, 2.0, 5.0]]), noise_bound=0.5)
+            >>> found.matching_error().round(decimals=6).tolist()
+            [0.5]
+        """
         return (self.values - self.reconstruct()).abs().amax(dim=1)
 
     def strongest(self, sample: int, count: int = 10) -> list[Effect]:
@@ -202,8 +248,16 @@ class Interactions:
             sample: row of the sample.
             count: how many at most.
 
+        Returns:
+            the effects, each with its kind and its variables.
+
         Raises:
             IndexError: if there is no such sample.
+
+        Example:
+            >>> from lightning_interactions import sparsify
+            >>> sparsify(torch.tensor([[0.0, 0.0, 2.0, 2.0]]), solver="none").strongest(0)
+            [Effect(kind='AND', variables=(1,), effect=2.0)]
         """
         self._check_sample(sample)
         effects = torch.stack([self.and_[sample], self.or_[sample]])
@@ -221,8 +275,19 @@ class Interactions:
     def variable_names(self, sample: int) -> tuple[str, ...]:
         """What the variables of one sample are, for people: the drawn cells, words or columns.
 
+        Args:
+            sample: row of the sample.
+
+        Returns:
+            one text for each variable; ``x0``, ``x1`` … where no draw is known.
+
         Raises:
             IndexError: if there is no such sample.
+
+        Example:
+            >>> from lightning_interactions import sparsify
+            >>> sparsify(torch.tensor([[0.0, 1.0, 2.0, 5.0]]), solver="none").variable_names(0)
+            ('x0', 'x1')
         """
         self._check_sample(sample)
         draws = self.provenance.get("draws")
@@ -313,6 +378,12 @@ class Interactions:
         Args:
             path: where to; missing folders are created.
 
+        Returns:
+            the path.
+
+        Raises:
+            OSError: if the file cannot be written; an older one is then left as it was.
+
         Example:
             >>> import tempfile
             >>> from lightning_interactions import sparsify
@@ -331,9 +402,22 @@ class Interactions:
     def load(cls, path: str | os.PathLike[str]) -> Interactions:
         """Read a file that :meth:`save` wrote. Nothing in it is ever executed.
 
+        Args:
+            path: of the file.
+
+        Returns:
+            the same interactions, bit for bit, without :attr:`duals`.
+
         Raises:
             FileNotFoundError: if there is no such file.
             ValueError: if the file is damaged, foreign, or written by a newer version.
+
+        Example:
+            >>> import tempfile
+            >>> from lightning_interactions import sparsify
+            >>> path = sparsify(torch.tensor([[0.0, 1.0, 2.0, 5.0]])).save(Path(tempfile.mkdtemp()) / "found.npz")
+            >>> Interactions.load(path).values.tolist()
+            [[0.0, 1.0, 2.0, 5.0]]
         """
         content = Path(path).read_bytes()
         try:
@@ -370,6 +454,9 @@ class Interactions:
 
 def strongest_effects(interactions: Interactions) -> list[dict[str, Any]]:
     """The strongest effects of the first :data:`SHOWN_SAMPLES` samples as plain data, for the tab and the report.
+
+    Args:
+        interactions: of one measurement.
 
     Returns:
         one entry for each sample: its number, and up to six effects, each with its kind, variables and effect.

@@ -208,6 +208,9 @@ def resolve_solver(solver: str, n_variables: int, n_samples: int = 1) -> str:
         n_variables: the number of input variables ``n``.
         n_samples: how many samples are to be solved, wherever the parts of them are.
 
+    Returns:
+        one of :data:`SOLVERS`.
+
     Raises:
         ValueError: if there is no solver of that name.
 

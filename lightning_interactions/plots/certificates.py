@@ -32,6 +32,9 @@ def certificates(interactions: Interactions, axes: Sequence[Axes] | None = None)
         interactions: of one set of samples.
         axes: three axes to draw on; a new figure when ``None``.
 
+    Returns:
+        the figure and its three axes.
+
     Raises:
         ValueError: if the number of axes is not three.
 

@@ -36,6 +36,9 @@ def decomposition(record: dict[str, Any], ax: Axes | None = None, title: str | N
         ax: where to draw; a new figure when ``None``.
         title: over the axis.
 
+    Returns:
+        the figure and its axis.
+
     Raises:
         ValueError: if the record holds no fit.
 
@@ -95,6 +98,9 @@ def decomposition_over_training(history: Sequence[dict[str, Any]], ax: Axes | No
     Args:
         history: records of an ``InteractionMonitor`` with the keys of the fit.
         ax: where to draw; a new figure when ``None``.
+
+    Returns:
+        the figure and its axis.
 
     Raises:
         ValueError: if no record holds a fit.

@@ -37,6 +37,9 @@ def strength_heat_map(
         sign: which effects count.
         colour_bar: explain the colours beside the axis.
 
+    Returns:
+        the figure and its axis.
+
     Raises:
         ValueError: if there is no record, or for an unknown sign.
 

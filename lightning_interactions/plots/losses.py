@@ -34,6 +34,9 @@ def loss_curves(
         ax: where to draw; a new figure when ``None``.
         mark: epochs to mark with dotted lines.
 
+    Returns:
+        the figure and its axis.
+
     Example:
         >>> figure, ax = loss_curves([{"epoch": 0, "train_loss": 2.3, "held_out_loss": 2.4, "loss_gap": 0.1}])
         >>> [line.get_label() for line in ax.lines]

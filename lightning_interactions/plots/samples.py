@@ -31,6 +31,9 @@ def interaction_on_image(
         ax: where to draw; a new figure when ``None``.
         rank: which interaction; 0 is the one with the largest absolute effect.
 
+    Returns:
+        the figure and its axis.
+
     Raises:
         ValueError: if the variables are no cells of a grid or the image has another shape.
 
@@ -76,6 +79,22 @@ def strongest_on_image(
         sample: row of the sample.
         image: of the sample.
         count: how many.
+
+    Returns:
+        the figure and its axes, one for each interaction.
+
+    Raises:
+        ValueError: see :func:`interaction_on_image`.
+
+    Example:
+        >>> import torch
+        >>> from lightning_interactions import InputPatches, explain
+        >>> network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(16, 2))
+        >>> image = torch.rand(1, 1, 4, 4)
+        >>> found = explain(network, image, torch.tensor([1]), InputPatches(grid=2, border=0, n_variables=2))
+        >>> figure, axes = strongest_on_image(found, 0, image[0], count=2)
+        >>> len(axes)
+        2
     """
     axes = new_axes(count, (2.0 * count, 2.4), stacked=False)
     for rank, ax in enumerate(axes):
@@ -95,6 +114,9 @@ def interactions_in_sentence(
         sample: row of the sample.
         ax: where to draw; a new figure when ``None``.
         count: how many lines.
+
+    Returns:
+        the figure and its axis.
 
     Example:
         >>> import torch

@@ -35,6 +35,9 @@ def similarity_by_order(similarity: Tensor | Mapping[str, Tensor], ax: Axes | No
             several of these under their names.
         ax: where to draw; a new figure when ``None``.
 
+    Returns:
+        the figure and its axis.
+
     Example:
         >>> import torch
         >>> figure, ax = similarity_by_order({"class 0": torch.tensor([0.9, 0.4]), "class 1": torch.tensor([0.8, 0.2])})

@@ -39,6 +39,9 @@ def strength_by_order(
         ax: where to draw; a new figure when ``None``.
         title: over the axis.
 
+    Returns:
+        the figure and its axis.
+
     Example:
         >>> import torch
         >>> figure, ax = strength_by_order(torch.tensor([2.0, 1.0]), torch.tensor([1.0, 0.5]))
@@ -66,6 +69,15 @@ def strength_over_training(history: Sequence[dict[str, Any]], epochs: Sequence[i
 
     Returns:
         the figure and its axes: one for each epoch, then the loss curves.
+
+    Raises:
+        KeyError: if an epoch was not measured.
+
+    Example:
+        >>> shape = {"normalized_positive": [1.0, 0.5], "normalized_negative": [1.0, 0.2], "mean_order": 1.3}
+        >>> figure, axes = strength_over_training([{"epoch": 0} | shape, {"epoch": 10} | shape], epochs=[0, 10])
+        >>> len(axes)
+        3
     """
     by_epoch = {record["epoch"]: record for record in history}
     shown = [by_epoch[epoch] for epoch in epochs]

@@ -49,6 +49,9 @@ def time_line(
         label: of the vertical axis; the key when ``None``.
         color: of the line.
 
+    Returns:
+        the figure and its axis.
+
     Example:
         >>> figure, ax = time_line([{"epoch": 0, "mean_order": 3.6}, {"epoch": 5, "mean_order": 2.0}], "mean_order")
         >>> ax.lines[0].get_ydata().tolist()
@@ -75,6 +78,9 @@ def time_lines(history: Sequence[dict[str, Any]], axes: Sequence[Axes] | None = 
     Args:
         history: records of an ``InteractionMonitor``.
         axes: three axes to draw on; a new figure when ``None``.
+
+    Returns:
+        the figure and its three axes.
 
     Raises:
         ValueError: if the number of axes is not three.
