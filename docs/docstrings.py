@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from griffe import Extension
+from internals import is_internal
 
 __all__ = [
     "Docstrings",
@@ -160,15 +161,16 @@ def keys_table() -> str:
 
 @cache
 def public_names() -> dict[str, list[str]]:
-    """What each module lists in ``__all__``, without importing it."""
+    """What each module lists in ``__all__`` for users, without importing it."""
     names = {}
     for path in sorted(PACKAGE.rglob("*.py")):
         parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
         module = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
         for node in ast.parse(path.read_text()).body:
             if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", None) == "__all__":
-                names[module] = list(ast.literal_eval(node.value))
-    return names
+                inner = module.partition(".")[2]
+                names[module] = [name for name in ast.literal_eval(node.value) if not is_internal(inner, name)]
+    return {module: listed for module, listed in names.items() if listed}
 
 
 @cache

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from experiments.figures.run_folder import best_epoch
+from lightning_interactions.distribution.phases import end_of_normal_phase
 from lightning_interactions.plots import strength_over_training
 
 if TYPE_CHECKING:
@@ -50,14 +50,12 @@ def time_points(history: History) -> list[int]:
     """Up to four measured epochs that tell the story of a training.
 
     The untrained network, the middle and the end of the normal phase, and the last measurement. The normal phase ends
-    before the onset that the phase detector found, or else where the held-out loss is smallest.
+    where :func:`~lightning_interactions.distribution.phases.end_of_normal_phase` says.
     """
     epochs = history.epochs
     onset = next((record["onset_epoch"] for record in reversed(list(history))), math.nan)
-    if math.isfinite(onset):
-        end = max((epoch for epoch in epochs if epoch < onset), default=epochs[0])
-    else:
-        end = best_epoch(history)
+    end = end_of_normal_phase(epochs, history.column("held_out_loss"), onset)
+    end = epochs[0] if end is None else end
     middle = min(epochs, key=lambda epoch: abs(epoch - end / 2))
     return sorted({epochs[0], middle, end, epochs[-1]})
 

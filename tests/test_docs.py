@@ -1,6 +1,7 @@
 """The documentation: its code runs, its names exist, and the site builds without a warning and without the internet."""
 
 import ast
+import dataclasses
 import doctest
 import importlib.util
 import os
@@ -40,7 +41,9 @@ def pages_with(language):
 def docs_module(name):
     spec = importlib.util.spec_from_file_location(f"docs_{name}", ROOT / "docs" / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(ROOT / "docs"))  # they import each other
+        spec.loader.exec_module(module)
     return module
 
 
@@ -210,6 +213,27 @@ def test_the_page_about_files_has_their_schemas():
 def test_the_changes_of_this_version_are_listed():
     version = metadata("lightning-interactions")["Version"]
     assert re.search(rf"^## {re.escape(version)}\b", (ROOT / "CHANGELOG.md").read_text(), flags=re.MULTILINE)
+
+
+def documented_functions():
+    """All functions and classes of the API pages, but for classes that only hold what functions return."""
+    docs = docs_module("docstrings")
+    for module, names in docs.public_names().items():
+        for name in names if docs.is_documented(module) else ():
+            thing = getattr(importlib.import_module(module), name)
+            holds_results = dataclasses.is_dataclass(thing) or hasattr(thing, "_fields")
+            holds_results |= getattr(thing, "_is_protocol", False)
+            if callable(thing) and getattr(thing, "__module__", None) == module and not holds_results:
+                yield f"{module}.{name}", thing
+
+
+def test_everything_on_the_api_pages_has_an_example():
+    texts = {
+        name: [thing.__doc__ or "", *(member.__doc__ or "" for member in vars(thing).values())]
+        for name, thing in documented_functions()
+    }
+    assert len(texts) > 60
+    assert [name for name, found in texts.items() if not any(">>>" in text for text in found)] == []
 
 
 # -- pages that scripts write ------------------------------------------------------------------------------------------

@@ -9,7 +9,6 @@ import torch
 from matplotlib.figure import Figure
 
 from experiments.figures.fits import spearman
-from lightning_interactions import Interactions
 from lightning_interactions.distribution.similarity import similarity
 from lightning_interactions.distribution.strength import salient_effects
 from lightning_interactions.lattice import subset_order
@@ -17,13 +16,12 @@ from lightning_interactions.plots.style import HELD_OUT, POSITIVE
 
 if TYPE_CHECKING:
     from experiments.figures.run_folder import RunFolder
+    from lightning_interactions import Interactions
 
 __all__ = ["draw", "numbers"]
 
 _EACH_CLASS = "#555555"
 _HALVES = {"between": "training and test", "within": "training and training"}
-
-_ARRAYS = ("values", "and_", "or_", "l1", "gap", "noise_bound")
 
 
 def numbers(run: RunFolder) -> dict[str, Any]:
@@ -85,18 +83,13 @@ def _halves(pairs: list[tuple[Interactions, ...]], salient: torch.Tensor) -> dic
 
 
 def _two_of(interactions: Interactions, size: int) -> tuple[Interactions, Interactions]:
-    return _rows(interactions, list(range(size))), _rows(interactions, list(range(size, 2 * size)))
+    return interactions.rows(range(size)), interactions.rows(range(size, 2 * size))
 
 
 def _of_class(interactions: Interactions, classes: list[int], label: int) -> Interactions:
-    """The rows of one class; ``provenance`` says which of the samples could be explained."""
-    kept = interactions.provenance.get("samples", range(len(interactions)))
-    return _rows(interactions, [row for row, sample in enumerate(kept) if classes[sample] == label])
-
-
-def _rows(interactions: Interactions, rows: list[int]) -> Interactions:
-    arrays = {name: getattr(interactions, name)[rows] for name in _ARRAYS}
-    return Interactions(**arrays, threshold=interactions.threshold)
+    """The rows of one class, of the samples that could be explained."""
+    samples = interactions.sample_numbers
+    return interactions.rows([row for row, sample in enumerate(samples) if classes[sample] == label])
 
 
 def draw(found: dict[str, Any]) -> Figure:

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 from lightning.pytorch.core.saving import load_hparams_from_yaml
 
 from lightning_interactions import Interactions
+from lightning_interactions.distribution.phases import end_of_normal_phase
 from lightning_interactions.history import History
+from lightning_interactions.run_files import history_file, interactions_file, measured_epochs, monitor_folder
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable
 
-__all__ = ["RunFolder", "best_epoch"]
+__all__ = ["RunFolder"]
 
 
 class RunFolder:
@@ -32,7 +33,7 @@ class RunFolder:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
-        if not (self.path / "interactions" / "history.json").exists():
+        if not history_file(monitor_folder(self.path)).exists():
             msg = (
                 f"`run` must be the folder of a run with an 'interactions/history.json' in it, got '{path}'."
                 f" HINT: python -m experiments fit --config configs/….yaml prints it as 'Run:'."
@@ -47,7 +48,7 @@ class RunFolder:
     @cached_property
     def history(self) -> History:
         """Its measurements, without those that failed."""
-        records = History.load(self.path / "interactions" / "history.json")
+        records = History.load(history_file(monitor_folder(self.path)))
         return History(record for record in records if math.isfinite(record["mean_order"]))
 
     @property
@@ -67,17 +68,17 @@ class RunFolder:
 
     @property
     def reference_epoch(self) -> int:
-        """The end of the normal phase: the epoch of the smallest held-out loss before the onset."""
-        records = list(self.history)
-        noted = records[-1].get("reference_epoch", math.nan)
+        """The end of the normal phase, as the run's own fits took it."""
+        epochs = self.history.epochs
+        noted = self.history[epochs[-1]].get("reference_epoch", math.nan)
         if math.isfinite(noted) and int(noted) in self.history:
             return int(noted)
-        before = [record for record in records if not record["epoch"] >= self.onset_epoch] or records[:1]
-        return best_epoch(before)
+        end = end_of_normal_phase(epochs, self.history.column("held_out_loss"), self.onset_epoch)
+        return epochs[0] if end is None else end
 
     def interactions(self, epoch: int, part: str = "") -> Interactions:
         """The interactions after ``epoch`` completed epochs; for Fig. 6 ``part`` is ``"train"`` or ``"test"``."""
-        return Interactions.load(self.path / "interactions" / part / f"epoch={epoch:04d}.npz")
+        return Interactions.load(interactions_file(monitor_folder(self.path, part), epoch))
 
     def injected(self) -> Path:
         """Where ``python -m experiments inject`` keeps what it measures."""
@@ -91,11 +92,8 @@ class RunFolder:
 
     def similarity_epochs(self) -> list[int]:
         """Epochs at which training and test samples were measured at the same positions, ascending."""
-        epochs = [
-            {int(file.stem.removeprefix("epoch=")) for file in (self.path / "interactions" / part).glob("epoch=*.npz")}
-            for part in ("train", "test")
-        ]
-        return sorted(epochs[0] & epochs[1]) if self.similarity_classes else []
+        train, test = (measured_epochs(monitor_folder(self.path, part)) for part in ("train", "test"))
+        return sorted({*train} & {*test}) if self.similarity_classes else []
 
     def time_points(self) -> list[int]:
         """Up to four measured epochs: A untrained, B the end of the normal phase, C midway from B to D, and D the last.
@@ -106,18 +104,3 @@ class RunFolder:
         after = [epoch for epoch in epochs if epoch > end]
         middle = [min(after[:-1], key=lambda epoch: abs(epoch - (end + after[-1]) / 2))] if len(after) > 1 else []
         return sorted({epochs[0], end, *middle, *after[-1:]})
-
-
-def best_epoch(records: Iterable[dict[str, Any]]) -> int:
-    """The epoch of the smallest held-out loss; a loss that is not finite counts as the largest.
-
-    Example:
-        >>> best_epoch([{"epoch": 0, "held_out_loss": math.nan}, {"epoch": 5, "held_out_loss": 0.5}])
-        5
-    """
-
-    def held_out_loss(record: dict[str, Any]) -> float:
-        loss = record["held_out_loss"]
-        return loss if math.isfinite(loss) else math.inf
-
-    return int(min(records, key=held_out_loss)["epoch"])

@@ -46,8 +46,21 @@ def write_report(
         beside: one of the runs, to be shown beside the first.
         title: of the page; made from the runs' names when ``None``.
 
+    Returns:
+        the page's path.
+
     Raises:
         ValueError: if there is no run.
+
+    Example:
+        >>> import tempfile
+        >>> from lightning_interactions.history import History
+        >>> from lightning_interactions.report import read_runs
+        >>> folder = Path(tempfile.mkdtemp())
+        >>> record = {"epoch": 5, "n_variables": 2, "positive": [2.0, 1.0], "negative": [1.0, 0.5]}
+        >>> History([record]).save(folder / "interactions" / "history.json")
+        >>> write_report(read_runs(folder), folder / "report.html").name
+        'report.html'
     """
     with write_whole(path) as file:
         file.write(render(runs, beside=beside, title=title).encode())
