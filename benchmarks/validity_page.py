@@ -242,7 +242,9 @@ def early_sign_table(report: dict[str, Any]) -> Iterator[str]:
     yield ""
     yield f"The quickstart, measured every {report['every']} epochs. For each measure the epoch of its first"
     yield "significant rise above its lowest value so far, and in brackets how many epochs before the onset of the gap"
-    yield "that is."
+    yield "that is; the onset is dated afterwards, and *said at* is when the detector knew. The spindle share is 0 at its"
+    yield "reference. As the monitor watches, that is the best network so far, so the share cannot rise while the held-out"
+    yield "loss falls; in hindsight it is the end of the normal phase, so the share cannot rise before it."
 
     def with_lead(rise: int | None, onset: int | None) -> str:
         if rise is None:
@@ -252,9 +254,9 @@ def early_sign_table(report: dict[str, Any]) -> Iterator[str]:
     companions = list(report["rows"][0]["rises"])
     yield ""
     yield markdown_table(
-        ["label noise", "weight decay", "onset", "said at", *companions],
+        ["seed", "label noise", "weight decay", "onset", "said at", *companions],
         [
-            [row["label_noise"], row["weight_decay"], row["onset"] or "none", row["detected"] or "never"]
+            [row["seed"], row["label_noise"], row["weight_decay"], row["onset"] or "none", row["detected"] or "never"]
             + [with_lead(row["rises"][name], row["onset"]) for name in companions]
             for row in report["rows"]
         ],
@@ -265,7 +267,9 @@ def early_sign_table(report: dict[str, Any]) -> Iterator[str]:
     for name in companions:
         rises = [(row["rises"][name], row["onset"], row["detected"]) for row in with_onset]
         leads = [(onset - rise, said - rise) for rise, onset, said in rises if rise is not None]
-        before_onset, before_said = (statistics.median(lead) for lead in zip(*leads, strict=True))
+        before_onset, before_said = (
+            statistics.median(lead) for lead in zip(*(leads or [(math.nan,) * 2]), strict=True)
+        )
         early = sum(lead > 0 for lead, _ in leads)
         in_vain = sum(row["rises"][name] is not None for row in without)
         yield f"- `{name}` rose before the onset in {early} of {len(with_onset)} runs: in the median {before_onset:+g}"

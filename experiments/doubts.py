@@ -55,7 +55,7 @@ def _reference_has_hardly_learned(result: dict[str, Any]) -> str:
 def _held_out_loss_still_falls(result: dict[str, Any]) -> str:
     losses, onset = _held_out_losses(result), result["figures"]["5"]["onset_epoch"]
     best = _lowest(losses)
-    if not best >= onset:
+    if not best > onset:
         return ""
     return f"the held-out loss still fell after the onset ({onset:.0f}), which the gap alone decides: lowest at {best}"
 

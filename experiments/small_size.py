@@ -14,7 +14,13 @@ __all__ = ["changes"]
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 
-_ONLY_SPEED = {"size", "trainer.accelerator", "trainer.log_every_n_steps", "trainer.check_val_every_n_epoch"}
+_ONLY_SPEED = {
+    "size",
+    "data.init_args.in_memory",
+    "trainer.accelerator",
+    "trainer.log_every_n_steps",
+    "trainer.check_val_every_n_epoch",
+}
 """Changes that change no number, and the size itself."""
 
 

@@ -92,8 +92,9 @@ def early_epochs_wide(ax: Axes, epochs: Sequence[int]) -> None:
 
 
 def same_scale(axes: Sequence[Axes]) -> None:
-    """Give axes that are to be compared the largest of their vertical scales."""
-    largest = max((abs(limit) for ax in axes if ax.patches for limit in ax.get_ylim()), default=math.nan)
+    """Give axes that are to be compared the largest of their vertical scales; bars of no height set none."""
+    filled = (ax for ax in axes if any(bar.get_height() for bar in ax.patches))
+    largest = max((abs(limit) for ax in filled for limit in ax.get_ylim()), default=math.nan)
     for ax in axes:
         if math.isfinite(largest) and largest > 0:
             ax.set_ylim(-largest, largest)
