@@ -242,9 +242,9 @@ def early_sign_table(report: dict[str, Any]) -> Iterator[str]:
     yield ""
     yield f"The quickstart, measured every {report['every']} epochs. For each measure the epoch of its first"
     yield "significant rise above its lowest value so far, and in brackets how many epochs before the onset of the gap"
-    yield "that is; the onset is dated afterwards, and *said at* is when the detector knew. The spindle share is 0 at its"
-    yield "reference. As the monitor watches, that is the best network so far, so the share cannot rise while the held-out"
-    yield "loss falls; in hindsight it is the end of the normal phase, so the share cannot rise before it."
+    yield "that is; the onset is dated afterwards, and *said at* is when the detector knew. The spindle share is 0 at"
+    yield "its reference. As the monitor watches, that is the best network so far, so the share cannot rise while the"
+    yield "held-out loss falls; in hindsight it is the end of the normal phase, so the share cannot rise before it."
 
     def with_lead(rise: int | None, onset: int | None) -> str:
         if rise is None:
@@ -267,14 +267,14 @@ def early_sign_table(report: dict[str, Any]) -> Iterator[str]:
     for name in companions:
         rises = [(row["rises"][name], row["onset"], row["detected"]) for row in with_onset]
         leads = [(onset - rise, said - rise) for rise, onset, said in rises if rise is not None]
-        before_onset, before_said = (
-            statistics.median(lead) for lead in zip(*(leads or [(math.nan,) * 2]), strict=True)
-        )
         early = sum(lead > 0 for lead, _ in leads)
         in_vain = sum(row["rises"][name] is not None for row in without)
-        yield f"- `{name}` rose before the onset in {early} of {len(with_onset)} runs: in the median {before_onset:+g}"
-        yield f"  epochs before it, and {before_said:+g} before the detector said so. It also rose in {in_vain} of the"
-        yield f"  {len(without)} runs without an onset."
+        yield f"- `{name}` rose in {len(leads)} of {len(with_onset)} runs with an onset, in {early} of them before it,"
+        yield f"  and in {in_vain} of the {len(without)} runs without one."
+        if leads:
+            before_onset, before_said = (statistics.median(lead) for lead in zip(*leads, strict=True))
+            yield f"  In the median {before_onset:+g} epochs before the onset, and {before_said:+g} before the detector"
+            yield "  said so."
 
 
 if __name__ == "__main__":

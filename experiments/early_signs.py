@@ -11,9 +11,9 @@ __all__ = ["early_signs", "signs_table"]
 def early_signs(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """For every run with an overfitting phase, the first measured epoch at which each sign is seen.
 
-    The signs: the held-out loss lies 5 % above its smallest value so far, the phase detector's onset, the mean order
-    lies 0.25 above its smallest value so far, the spindle share of Fig. 5 has come back to 0.1 after the reference. A
-    sign that is never seen is NaN.
+    The signs: the held-out loss lies 5 % above its smallest value so far, the phase detector says so, the onset that it
+    then dates, the mean order lies 0.25 above its smallest value so far, the spindle share of Fig. 5 has come back to
+    0.1 after the reference. A sign that is never seen is NaN.
     """
     found = []
     for result in results:
@@ -31,7 +31,10 @@ def early_signs(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
             {
                 "run": f"{result['run']} ({result['size']}, seed {result['seed']})",
                 "held-out loss rises": _first_rise(epochs, [row["held_out_loss"] for row in history], factor=1.05),
-                "loss gap (onset)": float(onset),
+                "the detector says so": next(
+                    (float(row["epoch"]) for row in history if row["phase"] == "overfitting"), math.nan
+                ),
+                "onset that it dates": float(onset),
                 "mean order rises": _first_rise(epochs, [row["mean_order"] for row in history], add=0.25),
                 "spindle share returns": float(after[0]) if after else math.nan,
             }
@@ -45,8 +48,10 @@ def signs_table(signs: list[dict[str, Any]]) -> list[str]:
     rows = [f"| {sign['run']} | {' | '.join(_epoch(sign[name]) for name in names)} |" for sign in signs]
     return [
         "The first measured epoch at which each sign is seen: the held-out loss 5 % above its smallest value so far,",
-        "the phase detector's onset, the mean order 0.25 above its smallest value so far, a spindle share of 0.1 after",
-        "the reference. Epochs are measured with gaps, so a sign between two measurements counts for the later one.",
+        "the phase detector's word and the onset that it then dates, the mean order 0.25 above its smallest value so",
+        "far, a spindle share of 0.1 after the reference. Epochs are measured with gaps, so a sign between two",
+        "measurements counts for the later one. The onset is known with hindsight alone. So is the end of the normal",
+        "phase, the reference of the share: it is 0 there and cannot be the first sign.",
         "",
         f"| run | {' | '.join(names)} |",
         "|---" * (1 + len(names)) + "|",

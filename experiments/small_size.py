@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
+from lightning.pytorch.core.saving import load_hparams_from_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -15,10 +15,7 @@ __all__ = ["changes"]
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 
 _ONLY_SPEED = {
-    "size",
-    "data.init_args.in_memory",
-    "trainer.accelerator",
-    "trainer.log_every_n_steps",
+    *("size", "data.init_args.in_memory", "trainer.accelerator", "trainer.log_every_n_steps"),
     "trainer.check_val_every_n_epoch",
 }
 """Changes that change no number, and the size itself."""
@@ -34,7 +31,7 @@ def changes(run: str, configs: Path = CONFIGS) -> list[str]:
     Returns:
         words such as ``"label_noise 0.01 → 0.1"``, in the order of the file.
     """
-    paper, small = (dict(_leaves(yaml.safe_load(path.read_text()))) for path in _files(run, configs))
+    paper, small = (dict(_leaves(load_hparams_from_yaml(path, use_omegaconf=False))) for path in _files(run, configs))
     return [
         f"{key.rpartition('.')[2]} {_short(paper.get(key))} → {_short(value)}"
         for key, value in small.items()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from lightning_interactions.plots import strength_by_order
 from lightning_interactions.plots.style import NEGATIVE, POSITIVE
@@ -93,7 +94,7 @@ def early_epochs_wide(ax: Axes, epochs: Sequence[int]) -> None:
 
 def same_scale(axes: Sequence[Axes]) -> None:
     """Give axes that are to be compared the largest of their vertical scales; bars of no height set none."""
-    filled = (ax for ax in axes if any(bar.get_height() for bar in ax.patches))
+    filled = (ax for ax in axes if any(isinstance(bar, Rectangle) and bar.get_height() for bar in ax.patches))
     largest = max((abs(limit) for ax in filled for limit in ax.get_ylim()), default=math.nan)
     for ax in axes:
         if math.isfinite(largest) and largest > 0:

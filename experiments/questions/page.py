@@ -37,7 +37,8 @@ def write_page(path: Path, page_path: Path, results: Path | None = None) -> Path
         picture = page_path.parent / "questions" / f"{question}.png"
         with write_whole(picture) as file:
             _draw(answers).savefig(file, dpi=100, format="png")
-        lines += [f"## {text}", "", *_table(answers), "", f"![{text}](questions/{question}.png)", ""]
+        beside = _above_the_optimum(answers) if question == "solver" else []
+        lines += [f"## {text}", "", *_table(answers), *beside, "", f"![{text}](questions/{question}.png)", ""]
         if question == "weight_decay":
             curves = page_path.parent / "questions" / "weight_decay_over_training.png"
             with write_whole(curves) as file:
@@ -59,13 +60,14 @@ Written by `python -m experiments questions` from `experiments/results/questions
 
 The networks of one run (`{found["run"]}`, {found["size"]} size, seed {found["seed"]}) after {first}, {end} and {last}
 epochs (untrained, the end of the normal phase, the end), explained in other ways: {found["n_samples"]} test samples for
-each setting. The spindle share is that of Eq. 9, with the same setting's epoch {end} as the reference, where it is 0 by
-construction. Strength is relative to order 1. Measured on {found["machine"]}, {found["date"][:10]}.
+each setting (for weight decay the run's own). The spindle share is that of Eq. 9, with the same setting's epoch {end}
+as the reference, where it is 0 by construction. Strength is relative to order 1. Measured on
+{found["machine"]}, {found["date"][:10]}.
 """
 
 
 def _table(answers: list[dict[str, Any]]) -> list[str]:
-    lines = ["| setting | mean order | spindle share (interval), untrained and last | L1, last | largest solver gap |"]
+    lines = ["| setting | mean order | spindle share (interval), untrained and last | L1 | largest proven gap |"]
     lines.append("|---|---|---|---|---|")
     for answer in answers:
         points = answer["points"]
@@ -75,7 +77,31 @@ def _table(answers: list[dict[str, Any]]) -> list[str]:
             for point in (points[0], points[-1])
         )
         gap = max((point["solver_gap"] for point in points if math.isfinite(point["solver_gap"])), default=math.nan)
-        lines.append(f"| {answer['setting']} | {orders} | {shares} | {_number(points[-1]['l1'])} | {gap:.1e} |")
+        amounts = " → ".join(f"{point['l1']:.3g}" for point in points)
+        lines.append(f"| {answer['setting']} | {orders} | {shares} | {amounts} | {gap:.1e} |")
+    return lines
+
+
+def _above_the_optimum(answers: list[dict[str, Any]]) -> list[str]:
+    """How far from the sparsest explanation each solver ends, and which explanations are not sparse at all."""
+    amounts = {answer["setting"]: [point["l1"] for point in answer["points"]] for answer in answers}
+    (exact, optimum), *others = amounts.items()
+    ratios = (
+        f"{name} " + ", ".join(f"{l1 / best:.3g}" for l1, best in zip(found, optimum, strict=True))
+        for name, found in others
+    )
+    lines = ["", f"L1 relative to the optimum ({exact}) at the three epochs: {'; '.join(ratios)}."]
+    for name, found in others:
+        epochs = [
+            str(point["epoch"])
+            for point, l1, plain in zip(answers[0]["points"], found, amounts["none"], strict=True)
+            if l1 > plain
+        ]
+        if epochs:
+            lines.append(
+                f"At epoch {', '.join(epochs)} `{name}` is further from sparse than `none`, which does nothing:"
+            )
+            lines.append("the middle orders that it shows there are its own.")
     return lines
 
 
@@ -95,6 +121,8 @@ def _draw(answers: list[dict[str, Any]]) -> Figure:
         same_scale(row_of_axes)
     for ax in axes[-1]:
         ax.set_xlabel("order", fontsize=7)
+    for row_of_axes in axes:
+        row_of_axes[0].set_ylabel("strength / order 1", fontsize=7)
     return figure
 
 
