@@ -90,11 +90,12 @@ def _above_the_optimum(answers: list[dict[str, Any]]) -> list[str]:
         f"{name} " + ", ".join(f"{l1 / best:.3g}" for l1, best in zip(found, optimum, strict=True))
         for name, found in others
     )
+    nothing_done = amounts.get("none", [math.inf] * len(optimum))
     lines = ["", f"L1 relative to the optimum ({exact}) at the three epochs: {'; '.join(ratios)}."]
     for name, found in others:
         epochs = [
             str(point["epoch"])
-            for point, l1, plain in zip(answers[0]["points"], found, amounts["none"], strict=True)
+            for point, l1, plain in zip(answers[0]["points"], found, nothing_done, strict=True)
             if l1 > plain
         ]
         if epochs:

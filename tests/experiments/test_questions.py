@@ -52,7 +52,21 @@ def test_the_page_shows_the_answers_that_there_are(answers, tmp_path):
 
     assert QUESTIONS["solver"] in text
     assert QUESTIONS["grid"] not in text
-    assert "| sgd | 1.60 → 1.60 → 1.60 | 0.00 (0.00 … 0.90), 0.80 (0.00 … 0.90) | 3.00 | 1.0e-07 |" in text
+    assert "| sgd | 1.60 → 1.60 → 1.60 | 0.00 (0.00 … 0.90), 0.80 (0.00 … 0.90) | 3 → 3 → 3 | 1.0e-07 |" in text
     for line in text.splitlines():
         if line.startswith("!["):
             assert (page.parent / line.split("(")[1].rstrip(")")).read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_solver_that_ends_less_sparse_than_nothing_done_is_named(answers, tmp_path):
+    def found(setting, *l1):
+        points = [point(epoch, 0.0) | {"l1": amount} for epoch, amount in zip((0, 2, 8), l1, strict=True)]
+        return {"setting": setting, "points": points}
+
+    content = json.loads(answers.read_text())
+    solvers = [found("interior_point", 1, 2, 4), found("sgd", 3, 3, 5), found("none", 2, 8, 9)]
+    answers.write_text(json.dumps(content | {"answers": {"solver": solvers}}))
+    text = write_page(answers, tmp_path / "questions.md").read_text()
+
+    assert "at the three epochs: sgd 3, 1.5, 1.25; none 2, 4, 2.25." in text
+    assert "At epoch 0 `sgd` is less sparse than `none`" in text
