@@ -69,4 +69,4 @@ def test_a_solver_that_ends_less_sparse_than_nothing_done_is_named(answers, tmp_
     text = write_page(answers, tmp_path / "questions.md").read_text()
 
     assert "at the three epochs: sgd 3, 1.5, 1.25; none 2, 4, 2.25." in text
-    assert "At epoch 0 `sgd` is less sparse than `none`" in text
+    assert "At epoch 0 `sgd` is further from sparse than `none`" in text
