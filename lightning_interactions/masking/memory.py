@@ -37,6 +37,15 @@ _CUDA_BYTES = 4 * 2**30
 
 _CUDA_LARGEST = 8192
 
+_SIGNS_OF_NO_MEMORY = (
+    "_STATUS_ALLOC_FAILED",
+    "_ALLOCATION_FAILED",
+    "CUBLAS_STATUS_NOT_INITIALIZED",
+    "unable to find an engine",
+    "Unable to find a valid cuDNN algorithm",
+)
+"""What NVIDIA's libraries say, beside what Lightning knows, when they get no memory for their handles or workspaces."""
+
 
 def check_mask_batch_size(mask_batch_size: MaskBatchSize) -> int | None:
     """The number asked for, or ``None`` where it is to be found.
@@ -129,7 +138,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     return (
         isinstance(error, (torch.OutOfMemoryError, MemoryError))
         or is_oom_error(error)
-        or (isinstance(error, RuntimeError) and "_STATUS_ALLOC_FAILED" in str(error))
+        or (isinstance(error, RuntimeError) and any(sign in str(error) for sign in _SIGNS_OF_NO_MEMORY))
     )
 
 
