@@ -18,7 +18,7 @@ from lightning_interactions.interactions import Interactions
 from lightning_interactions.masking.batches import batch_size, take_rows
 from lightning_interactions.masking.forward import values
 from lightning_interactions.masking.memory import MaskBatchSize, check_mask_batch_size
-from lightning_interactions.masking.outputs import Output, resolve_output
+from lightning_interactions.masking.outputs import OUTPUTS, Output, resolve_output
 from lightning_interactions.masking.precision import Precision, check_precision
 from lightning_interactions.masking.variables import check_variables, usable_draws
 from lightning_interactions.sparsify import THRESHOLD_RATIO, output_scale, sparsify
@@ -71,10 +71,11 @@ def explain(
     Args:
         model: any network.
         inputs: samples as the network takes them: a tensor, or a mapping or sequence of tensors.
-        targets: true classes ``(samples,)``.
+        targets: true classes ``(samples,)``; for a callable ``output`` whatever it takes, with one row a sample.
         variables: what the input variables are, e.g. :class:`~lightning_interactions.FeatureMapPatches`.
         output: scalar output :math:`v`: ``"log_odds"`` (Eq. 1), ``"target_logit"``, ``"margin"`` or a callable
-            ``(logits, targets) -> (B,)``.
+            ``(logits, targets) -> (B,)``, called with the rows of any number of masked inputs. Its targets are not
+            checked; on a CUDA device, an index out of range ends in an error from which only a new process recovers.
         noise_ratio: :math:`\zeta` relative to :math:`E_x|v(x) - v(x_\varnothing)|` (Appendix D).
         solver: see :func:`~lightning_interactions.sparsify`.
         seed: replaces the seed of ``variables`` when given.
@@ -117,7 +118,8 @@ def explain(
     check_noise_ratio(noise_ratio)
     check_precision(precision)
     check_mask_batch_size(mask_batch_size)
-    targets = _check_targets(targets, batch_size(inputs))
+    check_targets = _one_class_each if scalar in OUTPUTS.values() else _one_row_each
+    targets = check_targets(targets, batch_size(inputs))
     drawn = variables.draw(inputs, seed)
     masked = _Masked.of(drawn, variables)
 
@@ -238,14 +240,25 @@ def check_noise_ratio(noise_ratio: float) -> None:
         raise ValueError(msg)
 
 
-def _check_targets(targets: Any, n_samples: int) -> Tensor:
+def _one_class_each(targets: Any, n_samples: int) -> Tensor:
+    """Targets of the built-in outputs, ``(samples,)``."""
     targets = torch.as_tensor(targets)
-    if len(targets.reshape(-1)) != n_samples:
+    if targets.numel() != n_samples:
         msg = (
             f"`targets` must hold one true class for each of the {n_samples} samples, got shape {tuple(targets.shape)}."
+            f" HINT: other targets need `output=` a callable (logits, targets) -> (B,)."
         )
         raise ValueError(msg)
     return targets.reshape(-1)
+
+
+def _one_row_each(targets: Any, n_samples: int) -> Tensor:
+    """Targets of an output of the user's own: what a row holds is between the two."""
+    targets = torch.as_tensor(targets)
+    if targets.shape[:1] != (n_samples,):
+        msg = f"`targets` must have one row for each of the {n_samples} samples, got shape {tuple(targets.shape)}."
+        raise ValueError(msg)
+    return targets
 
 
 def _report_not_finite(finite: list[bool]) -> None:
