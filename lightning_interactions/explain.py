@@ -115,7 +115,7 @@ def explain(
     """
     scalar = resolve_output(output)
     check_variables(variables)
-    check_noise_ratio(noise_ratio)
+    noise_ratio = check_noise_ratio(noise_ratio)
     check_precision(precision)
     check_mask_batch_size(mask_batch_size)
     check_targets = _one_class_each if scalar in OUTPUTS.values() else _one_row_each
@@ -225,8 +225,8 @@ def _same_samples(warm_start: Interactions | None, explained: dict[str, Any]) ->
     return all(warm_start.provenance.get(key) == value for key, value in explained.items())
 
 
-def check_noise_ratio(noise_ratio: float) -> None:
-    """Refuse a noise bound that is no finite share of the output's scale.
+def check_noise_ratio(noise_ratio: float) -> float:
+    """Return ``noise_ratio`` as a ``float`` when it is a finite share of the output's scale.
 
     Raises:
         TypeError: if ``noise_ratio`` is no number.
@@ -238,6 +238,7 @@ def check_noise_ratio(noise_ratio: float) -> None:
     if not 0 <= noise_ratio < math.inf:
         msg = f"`noise_ratio` must be a finite number ≥ 0, got {noise_ratio!r}."
         raise ValueError(msg)
+    return float(noise_ratio)
 
 
 def _one_class_each(targets: Any, n_samples: int) -> Tensor:

@@ -322,7 +322,7 @@ class Interactions:
             [4.0]
         """
         arrays: dict[str, Any] = {name: np.asarray(getattr(self, name)) for name in _IN_FILES}
-        arrays |= {"schema": np.array(_SCHEMA), "provenance": np.array(json.dumps(self.provenance))}
+        arrays |= {"schema": np.array(_SCHEMA), "provenance": np.array(json.dumps(self.provenance, default=_plain))}
         with write_whole(path) as file:
             np.savez_compressed(file, **arrays)
         return Path(path)
@@ -443,6 +443,14 @@ def _as_and(or_: Tensor) -> Tensor:
     effects = lattice.and_interactions(lattice.reconstruct(torch.zeros_like(or_), or_, bias=or_.new_zeros(1)))
     rounding = 1e-12 * or_.abs().sum(dim=1, keepdim=True)
     return torch.where(effects.abs() > rounding, effects, 0.0)
+
+
+def _plain(number: Any) -> Any:
+    """A number of NumPy as one of Python's own; JSON knows no others."""
+    if isinstance(number, np.generic):
+        return number.item()
+    msg = f"The provenance must be plain data, got a value of type {type(number).__name__}."
+    raise TypeError(msg)
 
 
 def _optional(name: str, extra: str) -> Any:

@@ -285,6 +285,15 @@ def test_targets_may_come_in_any_form(shape, mlp, rows):
     assert torch.equal(explain(mlp, rows, targets, Columns(3, baseline=0.0)).values, expected.values)
 
 
+def test_numbers_of_numpy_are_numbers(images, tmp_path):
+    network = nn.Sequential(nn.Flatten(), nn.Linear(36, 4))
+    patches = InputPatches(grid=np.int64(3), border=np.int64(0), n_variables=np.int64(3), seed=np.int64(1))
+    found = explain(network, images, CLASSES, patches, noise_ratio=np.float32(0.5), seed=np.int64(2))
+
+    assert Interactions.load(found.save(tmp_path / "found.npz")).provenance == found.provenance
+    assert type(patches.grid) is type(patches.border) is type(patches.seed) is int
+
+
 def test_samples_with_too_few_variables_are_skipped_and_named(mlp, rows):
     rows[1, 0] = rows[2, 0] = -1.0
     found = explain(mlp, rows, CLASSES, FilledColumns(3, baseline=0.0))

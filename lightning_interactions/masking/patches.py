@@ -58,8 +58,8 @@ class GridPatches(Variables):
                 f" border of {border}, got {n_variables}. HINT: use a finer grid or a smaller border."
             )
             raise ValueError(msg)
-        self.grid = grid
-        self.border = border
+        self.grid = int(grid)
+        self.border = int(border)
         self.baseline = check_baseline(baseline)
 
     def draw(self, inputs: Any, seed: int | None = None) -> list[Draw | None]:

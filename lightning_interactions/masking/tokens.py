@@ -89,13 +89,14 @@ class TokenWords(Variables):
         super().__init__(n_variables, seed=seed)
         self.tokenizer = _load_tokenizer(tokenizer)
         self.stop_words = STOP_WORDS if stop_words is None else frozenset(word.lower() for word in stop_words)
-        self.baseline = self.tokenizer.mask_token_id if baseline is None else baseline
-        if self.baseline is None:
+        baseline = self.tokenizer.mask_token_id if baseline is None else baseline
+        if baseline is None:
             msg = (
                 f"The tokenizer '{self._tokenizer_name()}' has no mask token to put in the place of an absent word."
                 f" HINT: pass `baseline=` the id of the token to use."
             )
             raise ValueError(msg)
+        self.baseline = int(baseline)
         self._special_ids = frozenset(self.tokenizer.all_special_ids)
         self._padding_id = -1 if self.tokenizer.pad_token_id is None else self.tokenizer.pad_token_id
         self._marks_word_starts = any(piece.startswith(_WORD_STARTS) for piece in self.tokenizer.get_vocab())

@@ -100,7 +100,7 @@ class Variables(ABC):
         check_whole(seed=seed)
         self.n_variables = check_n_variables(n_variables)
         self.layer = layer
-        self.seed = seed
+        self.seed = int(seed)
 
     @abstractmethod
     def draw(self, inputs: Any, seed: int | None = None) -> list[Draw | None]:
