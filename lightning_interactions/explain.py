@@ -119,6 +119,7 @@ def explain(
     check_precision(precision)
     check_mask_batch_size(mask_batch_size)
     check_targets = _one_class_each if scalar in OUTPUTS.values() else _one_row_each
+    targets = targets if isinstance(targets, Tensor) else torch.as_tensor(targets, device="cpu")
     targets = check_targets(targets, batch_size(inputs))
     drawn = variables.draw(inputs, seed)
     masked = _Masked.of(drawn, variables)
@@ -241,9 +242,8 @@ def check_noise_ratio(noise_ratio: float) -> float:
     return float(noise_ratio)
 
 
-def _one_class_each(targets: Any, n_samples: int) -> Tensor:
+def _one_class_each(targets: Tensor, n_samples: int) -> Tensor:
     """Targets of the built-in outputs, ``(samples,)``."""
-    targets = torch.as_tensor(targets)
     if targets.numel() != n_samples:
         msg = (
             f"`targets` must hold one true class for each of the {n_samples} samples, got shape {tuple(targets.shape)}."
@@ -253,9 +253,8 @@ def _one_class_each(targets: Any, n_samples: int) -> Tensor:
     return targets.reshape(-1)
 
 
-def _one_row_each(targets: Any, n_samples: int) -> Tensor:
+def _one_row_each(targets: Tensor, n_samples: int) -> Tensor:
     """Targets of an output of the user's own: what a row holds is between the two."""
-    targets = torch.as_tensor(targets)
     if targets.shape[:1] != (n_samples,):
         msg = f"`targets` must have one row for each of the {n_samples} samples, got shape {tuple(targets.shape)}."
         raise ValueError(msg)

@@ -209,7 +209,7 @@ class Interactions:
         effects = torch.stack([self.and_[sample], self.or_[sample]])
         kinds: tuple[Literal["AND", "OR"], ...] = ("AND", "OR")
         order = effects.abs().flatten().argsort(descending=True, stable=True)[:count].tolist()
-        masks = lattice.subset_masks(self.n_variables)
+        masks = lattice.subset_masks(self.n_variables, self.and_.device)
         found = []
         for position in order:
             kind, subset = divmod(position, effects.shape[1])
@@ -292,8 +292,11 @@ class Interactions:
         effects[:, 0] = 0
         if part != "AND":
             effects += _as_and(self.or_)
-        bias = torch.zeros(len(self)) if part == "OR" else self.values[:, 0]
-        sets = [tuple(mask.nonzero().flatten().tolist()) for mask in lattice.subset_masks(self.n_variables)]
+        bias = self.values.new_zeros(len(self)) if part == "OR" else self.values[:, 0]
+        sets = [
+            tuple(mask.nonzero().flatten().tolist())
+            for mask in lattice.subset_masks(self.n_variables, self.and_.device)
+        ]
         return [
             shapiq.InteractionValues(
                 {(): empty} | {sets[subset]: row[subset].item() for subset in row.nonzero().flatten().tolist()},

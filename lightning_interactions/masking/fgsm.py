@@ -167,14 +167,14 @@ def fgsm_embeddings(
         embeddings.register_forward_hook(step.add, with_kwargs=True),
     ]
     try:
-        yield {**inputs, SAMPLE_ROW: torch.arange(batch_size(inputs))}
+        yield {**inputs, SAMPLE_ROW: torch.arange(batch_size(inputs), device="cpu")}
     finally:
         for handle in handles:
             handle.remove()
 
 
 def _check_epsilon(epsilon: float | Tensor) -> None:
-    numbers = torch.as_tensor(epsilon)
+    numbers = torch.as_tensor(epsilon, device="cpu")
     if not ((numbers >= 0) & numbers.isfinite()).all():
         msg = f"`epsilon` must be finite and ≥ 0, got {epsilon!r}."
         raise ValueError(msg)

@@ -67,7 +67,7 @@ class GridPatches(Variables):
         side = self.grid - 2 * self.border
         draws: list[Draw | None] = []
         for generator in sample_generators(inputs, self.seed if seed is None else seed):
-            chosen = torch.randperm(side * side, generator=generator)[: self.n_variables].sort().values
+            chosen = torch.randperm(side * side, generator=generator, device="cpu")[: self.n_variables].sort().values
             cells = tuple((cell // side + self.border, cell % side + self.border) for cell in chosen.tolist())
             draws.append(Draw(cells, tuple(f"row {row} col {column}" for row, column in cells), self.baseline))
         return draws
@@ -76,7 +76,7 @@ class GridPatches(Variables):
         """Set the cells of absent variables to the baseline; see :meth:`Variables.mask`."""
         image = self._image(target)
         regions = self.regions(draws, image)
-        baseline = torch.tensor([draw.baseline for draw in draws], dtype=torch.float64)
+        baseline = torch.tensor([draw.baseline for draw in draws], dtype=torch.float64, device="cpu")
         if baseline.shape[1] not in (1, image.shape[1]):
             msg = (
                 f"`baseline` must be one number or one for each of the {image.shape[1]} channels, got"
@@ -87,7 +87,7 @@ class GridPatches(Variables):
 
     def regions(self, draws: Sequence[Draw], image: Tensor) -> Tensor:
         """The variable of every pixel, ``n`` where none: int64 ``(b, height, width)`` on the image's device."""
-        variable_of_cell = torch.full((len(draws), self.grid, self.grid), self.n_variables)
+        variable_of_cell = torch.full((len(draws), self.grid, self.grid), self.n_variables, device="cpu")
         for row, draw in enumerate(draws):
             for variable, (cell_row, cell_column) in enumerate(draw.positions):
                 variable_of_cell[row, cell_row, cell_column] = variable

@@ -113,12 +113,12 @@ class TokenWords(Variables):
     def mask(self, target: Any, draws: Sequence[Draw], masks: Tensor) -> Any:
         """Put the mask token in the place of absent words; see :meth:`Variables.mask`."""
         ids = self._input_ids(target)
-        regions = torch.full(ids.shape, self.n_variables)
+        regions = torch.full(ids.shape, self.n_variables, device="cpu")
         for row, draw in enumerate(draws):
             for variable, tokens in enumerate(draw.positions):
                 regions[row, list(tokens)] = variable
         regions, masks = to_device(regions, ids.device), to_device(masks, ids.device)
-        masked = mask_regions(ids, regions, masks, torch.tensor(self.baseline))
+        masked = mask_regions(ids, regions, masks, torch.tensor(self.baseline, device="cpu"))
         return {key: masked if key == "input_ids" else repeat_rows(value, len(masks)) for key, value in target.items()}
 
     def lengths(self, inputs: Any) -> list[int] | None:
@@ -158,7 +158,8 @@ class TokenWords(Variables):
         if len(words) < self.n_variables:
             return None
         (generator,) = sample_generators(ids[attended].unsqueeze(0), seed)
-        chosen = torch.randperm(len(words), generator=generator)[: self.n_variables].sort().values.tolist()
+        order = torch.randperm(len(words), generator=generator, device="cpu")
+        chosen = order[: self.n_variables].sort().values.tolist()
         return Draw(
             positions=tuple(words[i][1] for i in chosen),
             names=tuple(words[i][0] for i in chosen),

@@ -245,7 +245,7 @@ def sample_generators(inputs: Any, seed: int) -> Iterator[torch.Generator]:
             sample = tensor[row].contiguous()
             digest.update(f"{sample.dtype}{tuple(sample.shape)}".encode())
             digest.update(sample.flatten().view(torch.uint8).numpy().tobytes())
-        generator = torch.Generator()
+        generator = torch.Generator("cpu")
         generator.manual_seed(int.from_bytes(digest.digest()[:8], "little", signed=True))
         yield generator
 
@@ -254,7 +254,7 @@ def check_baseline(baseline: float | Sequence[float] | Tensor) -> tuple[float, .
     """A baseline value, or one for each channel or column, as plain numbers."""
     msg = f"`baseline` must be a finite number or a sequence of them, got {baseline!r}."
     try:
-        numbers = torch.as_tensor(baseline, dtype=torch.float64).reshape(-1)
+        numbers = torch.as_tensor(baseline, dtype=torch.float64, device="cpu").reshape(-1)
     except (TypeError, ValueError, RuntimeError) as error:
         raise TypeError(msg) from error
     if len(numbers) == 0 or not numbers.isfinite().all():
