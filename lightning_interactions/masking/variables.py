@@ -188,8 +188,8 @@ def mask_regions(x: Tensor, regions: Tensor, masks: Tensor, baseline: Tensor) ->
     if x.device.type == "cpu" and x.is_floating_point() and x.isfinite().all():
         masked = _multiplied(x.unsqueeze(1), regions, masks, baseline, per_channel=per_channel)
     else:
-        # Gathered mask by mask, so that locations lie side by side, as they do in what is masked, and laid out sample by
-        # sample, as the result is: else all of it would be copied once more, and channels would not stay last.
+        # Gathered mask by mask, so that locations lie side by side, as they do in what is masked; laid out sample by
+        # sample, as the result is, or all of it would be copied once more, and channels would not stay last.
         present = masks[:, regions].transpose(0, 1).contiguous()  # (b, m, *locations)
         masked = torch.where(present.unsqueeze(2) if per_channel else present, x.unsqueeze(1), baseline)
     return masked.flatten(0, 1)
