@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -205,7 +205,7 @@ def _loss_gradients(
     loss: SampleLoss | None,
 ) -> list[Tensor]:
     """Gradients of the summed loss at ``points()``, which are known once the network has run."""
-    with observing(model), torch.enable_grad():
+    with observing(model), torch.enable_grad(), _recurrent_gradients(model):
         logits = logits_of(run())
         targets = torch.as_tensor(targets).clone().to(logits.device)
         if loss is None:
@@ -223,6 +223,12 @@ def _loss_gradients(
         msg = "The gradient of the loss in the inputs is NaN."
         raise FloatingPointError(msg)
     return list(found)
+
+
+def _recurrent_gradients(model: nn.Module) -> AbstractContextManager[Any]:
+    """Recurrent layers by torch's own code: cuDNN gives them no gradients in evaluation mode."""
+    recurrent = any(isinstance(module, nn.RNNBase) for module in model.modules())
+    return torch.backends.cudnn.flags(enabled=False) if recurrent else nullcontext()
 
 
 def _embedding_gradient(
