@@ -13,7 +13,14 @@ from lightning_interactions.checks import check_whole
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["MaskBatchSize", "auto_mask_batch_size", "check_mask_batch_size", "in_chunks", "is_out_of_memory"]
+__all__ = [
+    "MaskBatchSize",
+    "auto_mask_batch_size",
+    "check_mask_batch_size",
+    "give_cache_back",
+    "in_chunks",
+    "is_out_of_memory",
+]
 
 MaskBatchSize = int | Literal["auto"] | None
 """Masked inputs in one forward pass; ``None`` means ``"auto"``."""
@@ -140,6 +147,19 @@ def is_out_of_memory(error: BaseException) -> bool:
         or is_oom_error(error)
         or (isinstance(error, RuntimeError) and any(sign in str(error) for sign in _SIGNS_OF_NO_MEMORY))
     )
+
+
+def give_cache_back(device: torch.device) -> None:
+    """Let the training, and NCCL, have what torch keeps of a CUDA device's memory for the next tensors of this size.
+
+    Args:
+        device: of any kind; only a CUDA device's memory is kept in this way.
+
+    Example:
+        >>> give_cache_back(torch.device("cpu"))
+    """
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
 
 
 def _fits(run: Callable[[slice, slice], None], samples: slice, subsets: slice) -> bool:
