@@ -61,6 +61,14 @@ class InputPatches(GridPatches):
     def _what(self) -> str:
         return "the network's input"
 
+    @property
+    def _hint_for_another_form(self) -> str:
+        return "FeatureMapPatches mask what a layer puts out, whatever the inputs are."
+
+    @property
+    def _hint_for_a_larger_map(self) -> str:
+        return "use a coarser grid."
+
 
 class Columns(Variables):
     """Columns of a table as input variables; inputs of shape ``(B, F)``.

@@ -106,19 +106,29 @@ class GridPatches(Variables):
     def _what(self) -> str:
         """What is masked, for messages."""
 
+    @property
+    @abstractmethod
+    def _hint_for_another_form(self) -> str:
+        """What to do where that is no batch of maps."""
+
+    @property
+    @abstractmethod
+    def _hint_for_a_larger_map(self) -> str:
+        """What to do where its maps are smaller than the grid."""
+
     def _image(self, target: Any) -> Tensor:
         if not isinstance(target, Tensor) or target.ndim != 4:  # noqa: PLR2004
             got = f"shape {tuple(target.shape)}" if isinstance(target, Tensor) else f"a {type(target).__name__}"
             msg = (
                 f"{self._what} must be a tensor of shape (B, C, H, W) to be cut into patches, got {got}."
-                f" HINT: name a convolution or the activation after it."
+                f" HINT: {self._hint_for_another_form}"
             )
             raise ValueError(msg)
         height, width = target.shape[-2:]
         if min(height, width) < self.grid:
             msg = (
                 f"`grid` must be at most {min(height, width)}, because {self._what} is {height}×{width},"
-                f" got {self.grid}. HINT: use a coarser grid or an earlier layer."
+                f" got {self.grid}. HINT: {self._hint_for_a_larger_map}"
             )
             raise ValueError(msg)
         return target
