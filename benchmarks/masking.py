@@ -40,7 +40,7 @@ from tables import print_table  # noqa: E402
 
 from experiments.models.lenet import LeNet  # noqa: E402
 from experiments.models.vgg import VGG11  # noqa: E402
-from lightning_interactions.masking.batches import repeat_rows  # noqa: E402
+from lightning_interactions.masking.batches import repeat_rows, to_device  # noqa: E402
 from lightning_interactions.masking.choose import Choice, choose_way  # noqa: E402
 from lightning_interactions.masking.feature_map import FeatureMapPatches  # noqa: E402
 from lightning_interactions.masking.forward import values  # noqa: E402
@@ -88,7 +88,7 @@ class Tokens(Variables):
         for row, draw in enumerate(draws):
             for variable, (position,) in enumerate(draw.positions):
                 regions[row, position] = variable
-        masked = mask_regions(ids, regions.to(ids.device), masks, torch.tensor(103))
+        masked = mask_regions(ids, to_device(regions, ids.device), masks, torch.tensor(103))
         return {"input_ids": masked, "attention_mask": repeat_rows(target["attention_mask"], len(masks))}
 
     def lengths(self, inputs: Any) -> list[int] | None:
@@ -112,6 +112,12 @@ class Network:
     """Variables on a CPU."""
     samples: int
     batch_sizes: tuple[int, ...]
+    """Of the bare network on a CPU."""
+
+    def batch_sizes_on(self, device: str) -> tuple[int, ...]:
+        """Those among which the bare network may choose; a GPU is busy only with more inputs at once."""
+        largest = self.batch_sizes[-1]
+        return (*self.batch_sizes, 4 * largest, 32 * largest) if device == "cuda" else self.batch_sizes
 
 
 def _minilm() -> nn.Module:
@@ -200,12 +206,10 @@ def run_network(name: str, device: str) -> dict[str, Any]:
     peak = peak_memory(lambda: values(model, inputs, torch.zeros(samples), variables, variables.draw(inputs)), device)
     suffix, maps = bare_suffix(model, case, device)
     whole = partial(call_network, model)
-    rows = samples * 2**n
+    rows, sizes = samples * 2**n, case.batch_sizes_on(device)
     with observing(model):
-        by_size = times_by_size(suffix, maps, case.batch_sizes, device)
-        best = min(
-            (size for size in case.batch_sizes if size <= max(rows, case.batch_sizes[0])), key=by_size.__getitem__
-        )
+        by_size = times_by_size(suffix, maps, sizes, device)
+        best = min((size for size in sizes if size <= max(rows, sizes[0])), key=by_size.__getitem__)
         images = random_inputs(case, 1, device)
         rounds: list[dict[str, float]] = []
         began = now(device)
