@@ -58,7 +58,7 @@ class SymmetricInverse:
             self._inverses.append(((block.vectors * factor[:, None]) @ block.vectors.T).to(dtype))
 
     def keep(self, rows: Tensor) -> None:
-        """Drop all samples but ``rows``, a bool tensor ``(samples,)``."""
+        """Drop all samples but ``rows``, their numbers or a bool tensor ``(samples,)``."""
         self._inverses = [inverse[rows] for inverse in self._inverses]
 
     def solve(self, right: Tensor) -> Tensor:
