@@ -119,9 +119,8 @@ class Columns(Variables):
                 raise ValueError(msg)
         draws: list[Draw | None] = []
         for generator in sample_generators(table, self.seed if seed is None else seed):
-            chosen = (
-                torch.randperm(n_columns, generator=generator, device="cpu")[: self.n_variables].sort().values.tolist()
-            )
+            order = torch.randperm(n_columns, generator=generator, device="cpu")
+            chosen = order[: self.n_variables].sort().values.tolist()
             draws.append(Draw(tuple((column,) for column in chosen), tuple(names[i] for i in chosen), baseline))
         return draws
 
