@@ -32,7 +32,7 @@ def found():
     return sparsify(torch.rand(2, 16, dtype=torch.float64, generator=torch.Generator().manual_seed(0)))
 
 
-@pytest.mark.parametrize("solver", ["interior_point", "admm", "sgd", "none"])
+@pytest.mark.parametrize("solver", ["interior_point", "admm", "none"])
 @pytest.mark.parametrize(
     "variables", [FeatureMapPatches("1", grid=4, n_variables=3), InputPatches(grid=4, n_variables=3)], ids=repr
 )
