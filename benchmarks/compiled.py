@@ -23,7 +23,8 @@ sys.path.insert(0, str(Path(__file__).parent))  # not installed
 
 from child import child
 from machine import machine
-from masking import NETWORKS, engine_time, set_up
+from masking import engine_time
+from networks import NETWORKS, set_up
 
 from lightning_interactions.masking.choose import Choice, choose_way
 from lightning_interactions.masking.compiled import uncompilable

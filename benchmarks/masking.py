@@ -20,37 +20,30 @@ import json
 import os
 import statistics
 import sys
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from child import child
+from machine import machine
+from networks import NETWORKS, Network, Tokens, bare_suffix, random_inputs, set_up
+from resources import now, peak_memory, resident
+from tables import print_table
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
-from torchvision.models import alexnet, vgg16
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))  # the experiments are not installed
-
-from child import child  # noqa: E402
-from machine import machine  # noqa: E402
-from resources import now, peak_memory, resident  # noqa: E402
-from tables import print_table  # noqa: E402
-
-from experiments.models.lenet import LeNet  # noqa: E402
-from experiments.models.vgg import VGG11  # noqa: E402
-from lightning_interactions.masking.batches import repeat_rows  # noqa: E402
-from lightning_interactions.masking.choose import Choice, choose_way  # noqa: E402
-from lightning_interactions.masking.feature_map import FeatureMapPatches  # noqa: E402
-from lightning_interactions.masking.forward import values  # noqa: E402
-from lightning_interactions.masking.network import call_network  # noqa: E402
-from lightning_interactions.masking.observe import observing  # noqa: E402
-from lightning_interactions.masking.variables import Draw, Variables, mask_regions  # noqa: E402
-from lightning_interactions.masking.ways import Split  # noqa: E402
+from lightning_interactions.masking.choose import Choice, choose_way
+from lightning_interactions.masking.feature_map import FeatureMapPatches
+from lightning_interactions.masking.forward import values
+from lightning_interactions.masking.network import call_network
+from lightning_interactions.masking.observe import observing
+from lightning_interactions.masking.ways import Split
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from lightning_interactions.masking.variables import Variables
 
 RESULTS = Path(__file__).parent / "results"
 PAPER_ROWS = 50 * 2**10
@@ -62,9 +55,6 @@ ROUNDS = (1, 8)
 SECONDS = 12.0
 """After which no further round begins."""
 
-MINILM = {"hidden_size": 384, "num_hidden_layers": 6, "num_attention_heads": 12, "intermediate_size": 1536}
-SENTENCE = 24
-"""Tokens; what a sentence of SST-2 has on average, with its two special ones."""
 SENTENCES, LONGEST = (23, 27, 31, 35, 42), 50
 """Tokens of the sentences of SST-2 that have ten meaningful words, deciles 1, 3, 5, 7 and 9, and of the longest among
 50 of them, to which all are padded."""
@@ -73,60 +63,6 @@ without_tables = partial(choose_way, allow=(Split,))
 """How the engine chooses where it may make no tables of local values."""
 
 
-class Tokens(Variables):
-    """Tokens at fixed positions, so that no tokenizer is needed."""
-
-    def draw(self, inputs: Any, seed: int | None = None) -> list[Draw | None]:  # noqa: ARG002  # the protocol's
-        """The first tokens after the special one."""
-        positions = tuple((position,) for position in range(1, self.n_variables + 1))
-        return [Draw(positions, tuple(map(str, positions)), (103.0,)) for _ in inputs["input_ids"]]
-
-    def mask(self, target: Any, draws: list[Draw], masks: Tensor) -> Any:
-        """As :class:`~lightning_interactions.TokenWords` does."""
-        ids = target["input_ids"]
-        regions = torch.full(ids.shape, self.n_variables)
-        for row, draw in enumerate(draws):
-            for variable, (position,) in enumerate(draw.positions):
-                regions[row, position] = variable
-        masked = mask_regions(ids, regions.to(ids.device), masks, torch.tensor(103))
-        return {"input_ids": masked, "attention_mask": repeat_rows(target["attention_mask"], len(masks))}
-
-    def lengths(self, inputs: Any) -> list[int] | None:
-        """As :class:`~lightning_interactions.TokenWords` does."""
-        lengths: list[int] = inputs["attention_mask"].sum(dim=1).tolist()
-        return lengths if min(lengths) < inputs["attention_mask"].shape[1] else None
-
-    def cut(self, inputs: Any, length: int) -> Any:
-        """As :class:`~lightning_interactions.TokenWords` does."""
-        return {key: value[:, :length] for key, value in inputs.items()}
-
-
-@dataclass(frozen=True)
-class Network:
-    """A network, how its inputs look, and which layer of ``features`` is masked."""
-
-    make: Callable[[], nn.Module]
-    shape: tuple[int, ...]
-    layer: int | None
-    n: int
-    """Variables on a CPU."""
-    samples: int
-    batch_sizes: tuple[int, ...]
-
-
-def _minilm() -> nn.Module:
-    from transformers import BertConfig, BertForSequenceClassification  # noqa: PLC0415  # takes seconds to import
-
-    return BertForSequenceClassification(BertConfig(**MINILM))
-
-
-NETWORKS = {
-    "LeNet": Network(LeNet, (1, 32, 32), 1, 10, 2, (16, 64, 256, 1024)),
-    "VGG-11 at 32": Network(VGG11, (3, 32, 32), 4, 8, 1, (16, 64, 256)),
-    "AlexNet at 224": Network(lambda: alexnet(weights=None), (3, 224, 224), 1, 6, 1, (8, 16, 64)),
-    "MiniLM, 24 tokens": Network(_minilm, (SENTENCE,), None, 7, 1, (16, 64, 256)),
-    "VGG-16 at 224": Network(lambda: vgg16(weights=None), (3, 224, 224), 3, 3, 1, (1, 4)),
-}
 QUICK = ("LeNet",)
 LARGE = "VGG-16 at 224"
 MEMORY = ((0, True, 10), (0, False, 5), (1, False, 1))
@@ -200,12 +136,10 @@ def run_network(name: str, device: str) -> dict[str, Any]:
     peak = peak_memory(lambda: values(model, inputs, torch.zeros(samples), variables, variables.draw(inputs)), device)
     suffix, maps = bare_suffix(model, case, device)
     whole = partial(call_network, model)
-    rows = samples * 2**n
+    rows, sizes = samples * 2**n, case.batch_sizes_on(device)
     with observing(model):
-        by_size = times_by_size(suffix, maps, case.batch_sizes, device)
-        best = min(
-            (size for size in case.batch_sizes if size <= max(rows, case.batch_sizes[0])), key=by_size.__getitem__
-        )
+        by_size = times_by_size(suffix, maps, sizes, device)
+        best = min((size for size in sizes if size <= max(rows, sizes[0])), key=by_size.__getitem__)
         images = random_inputs(case, 1, device)
         rounds: list[dict[str, float]] = []
         began = now(device)
@@ -249,41 +183,6 @@ def run_network(name: str, device: str) -> dict[str, Any]:
         "peak_mb": peak,
         "load": os.getloadavg()[0],
     }
-
-
-def set_up(case: Network, device: str, samples: int, n: int) -> tuple[nn.Module, Any, Variables]:
-    """The network in evaluation mode, inputs and variables."""
-    torch.manual_seed(0)
-    model = case.make().eval().to(device)
-    variables: Variables = Tokens(n)
-    if case.layer is not None:
-        variables = FeatureMapPatches(f"features.{case.layer}", grid=8, border=1, n_variables=n)
-    return model, random_inputs(case, samples, device), variables
-
-
-def random_inputs(case: Network, samples: int, device: str) -> Any:
-    """Images, or what a tokenizer returns."""
-    if case.layer is not None:
-        return torch.randn(samples, *case.shape, device=device)
-    ids = torch.randint(1000, 20000, (samples, *case.shape), device=device)
-    return {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
-
-
-def bare_suffix(model: nn.Module, case: Network, device: str) -> tuple[Callable[[Any], Any], Any]:
-    """What lies after the mask as a function, and one random input of it."""
-    inputs = random_inputs(case, 1, device)
-    if case.layer is None:
-        return partial(call_network, model), inputs
-    network: Any = model
-    after = network.features[case.layer + 1 :]
-    if isinstance(model, VGG11):
-        tail = lambda x: network.head(after(x).mean(dim=(2, 3)))  # noqa: E731
-    elif isinstance(model, LeNet):
-        tail = lambda x: network.classifier(after(x))  # noqa: E731
-    else:
-        tail = lambda x: network.classifier(network.avgpool(after(x)).flatten(1))  # noqa: E731
-    with torch.no_grad():
-        return tail, network.features[: case.layer + 1](inputs)
 
 
 def engine_time(

@@ -32,7 +32,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]  # neither is installed
 
 from machine import machine  # noqa: E402
-from masking import NETWORKS, set_up  # noqa: E402
+from networks import NETWORKS, set_up  # noqa: E402
 
 from lightning_interactions import Columns, explain  # noqa: E402
 from lightning_interactions.callback.ranks import share_out  # noqa: E402

@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any
 from experiments.restore import restore
 from lightning_interactions.callback.samples import Samples
 from lightning_interactions.files import write_json
+from lightning_interactions.masking.batches import to_device
+from lightning_interactions.masking.devices import device_of
 from lightning_interactions.masking.fgsm import fgsm, fgsm_embeddings
 from lightning_interactions.masking.fixed import AsDrawn
 from lightning_interactions.masking.weight_noise import weight_noise
@@ -106,5 +108,6 @@ def _is_image(samples: Samples) -> bool:
 def _embedding_scale(restored: Restored) -> float:
     """The root mean square of the embeddings of the samples' tokens."""
     network: Any = next(module for module in restored.module.modules() if hasattr(module, "get_input_embeddings"))
-    embedded = network.get_input_embeddings()(restored.samples.inputs["input_ids"])
+    ids = to_device(restored.samples.inputs["input_ids"], device_of(network))
+    embedded = network.get_input_embeddings()(ids)
     return math.sqrt(embedded.detach().square().mean().item())

@@ -12,7 +12,10 @@ from experiments.checkpoints import checkpoint_path
 from experiments.cli import main
 from lightning_interactions.callback.held_out import explained_samples
 from lightning_interactions.callback.samples import Samples, flatten_loaders, split_batch
+from lightning_interactions.masking.batches import to_device
+from lightning_interactions.masking.devices import device_of
 from lightning_interactions.masking.network import call_network
+from lightning_interactions.masking.observe import observing
 from lightning_interactions.masking.outputs import logits_of, resolve_output
 
 if TYPE_CHECKING:
@@ -36,10 +39,11 @@ class Restored:
     """A run's network at one epoch, with what is needed to measure it again.
 
     Attributes:
-        module: the Lightning module with the checkpoint's weights, in evaluation mode.
+        module: the Lightning module with the checkpoint's weights, in evaluation mode; on a GPU where the run was
+            trained on one and there is one.
         data: the data module, set up.
         monitor: the run's monitor: its settings, not its state.
-        samples: the samples that the monitor explained.
+        samples: the samples that the monitor explained, on the CPU.
         epoch: completed epochs of the checkpoint.
     """
 
@@ -75,7 +79,9 @@ def restore(run: RunFolder, epoch: int) -> Restored:
         msg = f"The run '{run.path}' has no checkpoint of epoch {epoch}, only {kept}. HINT: choose another `--epoch`."
         raise FileNotFoundError(msg)
     config = {key: value for key, value in run.config.items() if key not in _OF_FIT} | {"size": None}
-    config["trainer"] = config["trainer"] | {"logger": False, "accelerator": "cpu", "enable_progress_bar": False}
+    accelerator = config["trainer"]["accelerator"] if torch.cuda.is_available() else "cpu"
+    trainer = {"logger": False, "accelerator": accelerator, "devices": 1, "enable_progress_bar": False}
+    config["trainer"] = config["trainer"] | trainer
     with warnings.catch_warnings():
         # The process's own arguments are those of another command.
         warnings.filterwarnings("ignore", message="LightningCLI's args parameter")
@@ -84,7 +90,8 @@ def restore(run: RunFolder, epoch: int) -> Restored:
     cli.datamodule.setup("fit")
     weights = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
     cli.model.load_state_dict(weights)
-    cli.model.eval()
+    # No fit begins that would move it.
+    cli.model.to(cli.trainer.strategy.root_device).eval()
     monitor = cli.config_init.monitor
     restored = Restored(cli.model, cli.datamodule, monitor, Samples(None, torch.empty(0)), epoch)
     restored.samples = explained_samples(
@@ -100,9 +107,10 @@ def restore(run: RunFolder, epoch: int) -> Restored:
 
 def _check_repeats(restored: Restored, stored: Interactions) -> None:
     """The network on the first unmasked samples must say what it said during the training."""
-    with torch.no_grad():
+    with observing(restored.module):
         forward = restored.monitor.settings.forward or call_network
-        logits = logits_of(forward(restored.module, restored.samples.inputs)).float()
+        inputs = to_device(restored.samples.inputs, device_of(restored.module))
+        logits = logits_of(forward(restored.module, inputs)).float().cpu()
         now = resolve_output(restored.monitor.settings.output)(logits, restored.samples.targets).double()
     rows = stored.provenance["samples"]
     before = stored.values[:, -1]

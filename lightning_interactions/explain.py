@@ -18,7 +18,7 @@ from lightning_interactions.interactions import Interactions
 from lightning_interactions.masking.batches import batch_size, take_rows
 from lightning_interactions.masking.forward import values
 from lightning_interactions.masking.memory import MaskBatchSize, check_mask_batch_size
-from lightning_interactions.masking.outputs import Output, resolve_output
+from lightning_interactions.masking.outputs import OUTPUTS, Output, resolve_output
 from lightning_interactions.masking.precision import Precision, check_precision
 from lightning_interactions.masking.variables import check_variables, usable_draws
 from lightning_interactions.sparsify import THRESHOLD_RATIO, output_scale, sparsify
@@ -71,10 +71,11 @@ def explain(
     Args:
         model: any network.
         inputs: samples as the network takes them: a tensor, or a mapping or sequence of tensors.
-        targets: true classes ``(samples,)``.
+        targets: true classes ``(samples,)``; for a callable ``output`` whatever it takes, with one row a sample.
         variables: what the input variables are, e.g. :class:`~lightning_interactions.FeatureMapPatches`.
         output: scalar output :math:`v`: ``"log_odds"`` (Eq. 1), ``"target_logit"``, ``"margin"`` or a callable
-            ``(logits, targets) -> (B,)``.
+            ``(logits, targets) -> (B,)``, called with the rows of any number of masked inputs. Its targets are not
+            checked; on a CUDA device, an index out of range ends in an error from which only a new process recovers.
         noise_ratio: :math:`\zeta` relative to :math:`E_x|v(x) - v(x_\varnothing)|` (Appendix D).
         solver: see :func:`~lightning_interactions.sparsify`.
         seed: replaces the seed of ``variables`` when given.
@@ -114,10 +115,12 @@ def explain(
     """
     scalar = resolve_output(output)
     check_variables(variables)
-    check_noise_ratio(noise_ratio)
+    noise_ratio = check_noise_ratio(noise_ratio)
     check_precision(precision)
     check_mask_batch_size(mask_batch_size)
-    targets = _check_targets(targets, batch_size(inputs))
+    check_targets = _one_class_each if scalar in OUTPUTS.values() else _one_row_each
+    targets = targets if isinstance(targets, Tensor) else torch.as_tensor(targets, device="cpu")
+    targets = check_targets(targets, batch_size(inputs))
     drawn = variables.draw(inputs, seed)
     masked = _Masked.of(drawn, variables)
 
@@ -223,8 +226,8 @@ def _same_samples(warm_start: Interactions | None, explained: dict[str, Any]) ->
     return all(warm_start.provenance.get(key) == value for key, value in explained.items())
 
 
-def check_noise_ratio(noise_ratio: float) -> None:
-    """Refuse a noise bound that is no finite share of the output's scale.
+def check_noise_ratio(noise_ratio: float) -> float:
+    """Return ``noise_ratio`` as a ``float`` when it is a finite share of the output's scale.
 
     Args:
         noise_ratio: what was given.
@@ -245,16 +248,26 @@ def check_noise_ratio(noise_ratio: float) -> None:
     if not 0 <= noise_ratio < math.inf:
         msg = f"`noise_ratio` must be a finite number ≥ 0, got {noise_ratio!r}."
         raise ValueError(msg)
+    return float(noise_ratio)
 
 
-def _check_targets(targets: Any, n_samples: int) -> Tensor:
-    targets = torch.as_tensor(targets)
-    if len(targets.reshape(-1)) != n_samples:
+def _one_class_each(targets: Tensor, n_samples: int) -> Tensor:
+    """Targets of the built-in outputs, ``(samples,)``."""
+    if targets.numel() != n_samples:
         msg = (
             f"`targets` must hold one true class for each of the {n_samples} samples, got shape {tuple(targets.shape)}."
+            f" HINT: other targets need `output=` a callable (logits, targets) -> (B,)."
         )
         raise ValueError(msg)
     return targets.reshape(-1)
+
+
+def _one_row_each(targets: Tensor, n_samples: int) -> Tensor:
+    """Targets of an output of the user's own: what a row holds is between the two."""
+    if targets.shape[:1] != (n_samples,):
+        msg = f"`targets` must have one row for each of the {n_samples} samples, got shape {tuple(targets.shape)}."
+        raise ValueError(msg)
+    return targets
 
 
 def _report_not_finite(finite: list[bool]) -> None:

@@ -36,6 +36,9 @@ def write_whole(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     Missing folders are created. Nobody ever sees part of a file, even of a process that is killed half-way; what that
     leaves is removed when the file is next written.
 
+    Raises:
+        IsADirectoryError: if ``path`` is a folder.
+
     Example:
         >>> import tempfile
         >>> path = Path(tempfile.mkdtemp()) / "new" / "file.txt"
@@ -45,6 +48,9 @@ def write_whole(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
         b'all'
     """
     path = Path(path)
+    if path.is_dir():
+        msg = f"A file is to be written, got the folder '{path}'. HINT: add the file's name, as in '{path / 'name'}'."
+        raise IsADirectoryError(msg)
     path.parent.mkdir(parents=True, exist_ok=True)
     _remove_leftovers(path)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")

@@ -263,7 +263,7 @@ class Interactions:
         effects = torch.stack([self.and_[sample], self.or_[sample]])
         kinds: tuple[Literal["AND", "OR"], ...] = ("AND", "OR")
         order = effects.abs().flatten().argsort(descending=True, stable=True)[:count].tolist()
-        masks = lattice.subset_masks(self.n_variables)
+        masks = lattice.subset_masks(self.n_variables, self.and_.device)
         found = []
         for position in order:
             kind, subset = divmod(position, effects.shape[1])
@@ -357,8 +357,11 @@ class Interactions:
         effects[:, 0] = 0
         if part != "AND":
             effects += _as_and(self.or_)
-        bias = torch.zeros(len(self)) if part == "OR" else self.values[:, 0]
-        sets = [tuple(mask.nonzero().flatten().tolist()) for mask in lattice.subset_masks(self.n_variables)]
+        bias = self.values.new_zeros(len(self)) if part == "OR" else self.values[:, 0]
+        sets = [
+            tuple(mask.nonzero().flatten().tolist())
+            for mask in lattice.subset_masks(self.n_variables, self.and_.device)
+        ]
         return [
             shapiq.InteractionValues(
                 {(): empty} | {sets[subset]: row[subset].item() for subset in row.nonzero().flatten().tolist()},
@@ -393,7 +396,7 @@ class Interactions:
             [4.0]
         """
         arrays: dict[str, Any] = {name: np.asarray(getattr(self, name)) for name in _IN_FILES}
-        arrays |= {"schema": np.array(_SCHEMA), "provenance": np.array(json.dumps(self.provenance))}
+        arrays |= {"schema": np.array(_SCHEMA), "provenance": np.array(json.dumps(self.provenance, default=_plain))}
         with write_whole(path) as file:
             np.savez_compressed(file, **arrays)
         return Path(path)
@@ -530,6 +533,14 @@ def _as_and(or_: Tensor) -> Tensor:
     effects = lattice.and_interactions(lattice.reconstruct(torch.zeros_like(or_), or_, bias=or_.new_zeros(1)))
     rounding = 1e-12 * or_.abs().sum(dim=1, keepdim=True)
     return torch.where(effects.abs() > rounding, effects, 0.0)
+
+
+def _plain(number: Any) -> Any:
+    """A number of NumPy as one of Python's own; JSON knows no others."""
+    if isinstance(number, np.generic):
+        return number.item()
+    msg = f"The provenance must be plain data, got a value of type {type(number).__name__}."
+    raise TypeError(msg)
 
 
 def _optional(name: str, extra: str) -> Any:

@@ -104,7 +104,7 @@ def sparsify(
         or_=solution.or_.cpu(),
         l1=solution.l1.cpu(),
         gap=solution.gap.cpu(),
-        noise_bound=torch.as_tensor(noise_bound, dtype=torch.float64).cpu().expand(len(values)).clone(),
+        noise_bound=torch.as_tensor(noise_bound, dtype=torch.float64, device="cpu").expand(len(values)).clone(),
         threshold=threshold,
         duals=solution.duals.cpu(),
         provenance=made_by

@@ -247,12 +247,51 @@ def test_the_forward_may_be_given(mlp, rows):
     torch.testing.assert_close(found.values, 2 * plain.values)
 
 
+def test_an_output_of_ones_own_takes_several_labels_a_sample(mlp, rows):
+    def of_true_labels(logits, labels):
+        return (logits * labels).sum(dim=1)
+
+    labels = torch.tensor([[1, 0, 0, 1], [0, 0, 0, 1], [1, 1, 1, 1], [0, 1, 1, 0]])
+    found = explain(mlp, rows, labels, Columns(3, baseline=0.0), output=of_true_labels)
+
+    expected = of_true_labels(mlp.eval()(rows).double(), labels).detach()
+    torch.testing.assert_close(found.values[:, -1], expected, rtol=0, atol=1e-6)
+
+
+def test_an_output_of_ones_own_takes_a_class_for_each_pixel(images):
+    def of_true_pixels(logits, pixels):
+        return logits.gather(1, pixels[:, None]).mean(dim=(1, 2, 3))
+
+    network = nn.Conv2d(1, 3, 3, padding=1)
+    pixels = torch.arange(4 * 36).reshape(4, 6, 6) % 3
+    patches = InputPatches(grid=3, border=0, n_variables=3)
+    found = explain(network, images, pixels, patches, output=of_true_pixels)
+
+    expected = of_true_pixels(network(images).double(), pixels).detach()
+    torch.testing.assert_close(found.values[:, -1], expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(), (3,), (5, 4)])
+def test_an_output_of_ones_own_needs_a_row_of_targets_a_sample(shape, mlp, rows):
+    with pytest.raises(ValueError, match=r"`targets` must have one row for each of the 4 samples, got shape \("):
+        explain(mlp, rows, torch.zeros(shape), Columns(3), output=lambda logits, _targets: logits[:, 0])
+
+
 @pytest.mark.parametrize("shape", ["list", "column", "float"])
 def test_targets_may_come_in_any_form(shape, mlp, rows):
     targets = {"list": CLASSES.tolist(), "column": CLASSES[:, None], "float": CLASSES.float()}[shape]
     expected = explain(mlp, rows, CLASSES, Columns(3, baseline=0.0))
 
     assert torch.equal(explain(mlp, rows, targets, Columns(3, baseline=0.0)).values, expected.values)
+
+
+def test_numbers_of_numpy_are_numbers(images, tmp_path):
+    network = nn.Sequential(nn.Flatten(), nn.Linear(36, 4))
+    patches = InputPatches(grid=np.int64(3), border=np.int64(0), n_variables=np.int64(3), seed=np.int64(1))
+    found = explain(network, images, CLASSES, patches, noise_ratio=np.float32(0.5), seed=np.int64(2))
+
+    assert Interactions.load(found.save(tmp_path / "found.npz")).provenance == found.provenance
+    assert type(patches.grid) is type(patches.border) is type(patches.seed) is int
 
 
 def test_samples_with_too_few_variables_are_skipped_and_named(mlp, rows):

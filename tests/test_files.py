@@ -62,13 +62,15 @@ def test_an_error_leaves_what_was_there_and_nothing_else(error, old, tmp_path):
     assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == ({} if old is None else {"file": old})
 
 
-def test_a_folder_in_the_way_is_an_error_and_leaves_no_litter(tmp_path):
-    (tmp_path / "file").mkdir()
+@pytest.mark.parametrize("path", ["folder", ".", "", "folder/.."])
+def test_a_folder_in_the_way_is_an_error_and_leaves_no_litter(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
 
-    with pytest.raises(OSError, match="file"), write_whole(tmp_path / "file") as file:
-        file.write(b"x")
+    with pytest.raises(IsADirectoryError, match=r"got the folder '.* HINT: add the file's name"), write_whole(path):
+        pytest.fail("nothing may be written")
 
-    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
+    assert [entry.name for entry in tmp_path.iterdir()] == ["folder"]
 
 
 def test_the_unfinished_file_is_hidden_and_beside_the_finished_one(tmp_path):

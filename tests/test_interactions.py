@@ -285,10 +285,17 @@ def test_a_file_can_be_read_by_numpy_alone(tmp_path):
         assert json.loads(archive["provenance"].item()) == PROVENANCE
 
 
+def test_numbers_of_numpy_become_plain_in_a_file(tmp_path):
+    numbers = {"seed": np.int64(3), "ratio": np.float32(0.5), "samples": [np.int32(0), np.int32(1)]}
+    found = Interactions.load(make(provenance=numbers).save(tmp_path / "found.npz"))
+
+    assert found.provenance == {"seed": 3, "ratio": 0.5, "samples": [0, 1]}
+
+
 def test_what_cannot_be_written_leaves_the_old_file(tmp_path):
     path = make(seed=0).save(tmp_path / "found.npz")
 
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match="plain data, got a value of type object"):
         make(seed=1, provenance={"model": object()}).save(path)
 
     assert same(Interactions.load(path), make(seed=0))

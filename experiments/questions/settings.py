@@ -8,6 +8,8 @@ import torch
 
 from experiments.questions.measure import N_SAMPLES
 from lightning_interactions import FeatureMapPatches, InputPatches
+from lightning_interactions.masking.batches import to_device
+from lightning_interactions.masking.devices import device_of
 from lightning_interactions.masking.layers import find_layer
 
 if TYPE_CHECKING:
@@ -76,7 +78,7 @@ def _channel_means(network: Restored, layer: str) -> list[float]:
     handle = find_layer(network.module, layer).register_forward_hook(lambda _m, _i, output: seen.append(output))
     try:
         with torch.no_grad():
-            network.module(network.samples.inputs[:N_SAMPLES])
+            network.module(to_device(network.samples.inputs[:N_SAMPLES], device_of(network.module)))
     finally:
         handle.remove()
     return seen[0].mean(dim=(0, 2, 3)).tolist()

@@ -181,16 +181,18 @@ def _explained(
 ) -> bool:
     """Explain one checkpoint; one that cannot be is named and does not keep the others from it."""
     try:
-        _explain_one(checkpoint, file, model, samples, monitor, trust=trust)
+        told = _explain_one(checkpoint, file, model, samples, monitor, trust=trust)
     except (ValueError, TypeError, RuntimeError, OSError, ArithmeticError) as error:
         sys.stderr.write(f"{checkpoint.name}: {error}\n")
         return False
+    _say(told)
     return True
 
 
 def _explain_one(
     checkpoint: Path, file: Path, model: Any, samples: Samples, monitor: InteractionMonitor, *, trust: bool
-) -> None:
+) -> str:
+    """Write the file of one checkpoint; returns what to say about it."""
     started = time.perf_counter()
     content = _load(checkpoint, trust=trust)
     model.on_load_checkpoint(content)
@@ -200,7 +202,7 @@ def _explain_one(
     found.provenance["checkpoint"] = checkpoint.name
     found.save(file)
     record = summarize(found)
-    _say(
+    return (
         f"{checkpoint.name}: {len(found)} samples, mean order {record['mean_order']:.2f},"
         f" {time.perf_counter() - started:.1f} s → {file}"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -40,6 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         >>> main(["report", "no-such-run"])
         1
     """
+    _print_what_can_be()
     words = list(sys.argv[1:] if argv is None else argv)
     parser = argparse.ArgumentParser(
         prog=PROGRAM, description="See what a network has learned to combine and whether that will generalise."
@@ -61,3 +63,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         # These messages are written for people; a traceback would bury them.
         sys.stderr.write(f"{PROGRAM} {args.command}: {error}\n")
         return 1
+
+
+def _print_what_can_be() -> None:
+    """A terminal without some characters, as on Windows, shows question marks; nothing fails for that."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")

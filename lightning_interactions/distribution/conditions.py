@@ -151,7 +151,7 @@ def mean_outputs(values: Tensor) -> Tensor:
 
 
 def _largest_order(interactions: Interactions, threshold: float | None) -> int:
-    values, orders = interactions.values, subset_order(interactions.n_variables)
+    values, orders = interactions.values, subset_order(interactions.n_variables, interactions.values.device)
     none = torch.zeros_like(interactions.and_)
     largest = []
     found, by_and, by_or = (interactions.and_, interactions.or_), and_interactions(values), or_interactions(values)

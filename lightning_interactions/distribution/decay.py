@@ -49,7 +49,7 @@ def decay(and_: Tensor, or_: Tensor, delta: float | Tensor, gamma: float | Tenso
         >>> positive.round(decimals=6).tolist(), negative.round(decimals=6).tolist()
         ([6.0, 0.0], [0.0, 8.0])
     """
-    gamma = torch.as_tensor(gamma, dtype=torch.float64)[..., None]
+    gamma = torch.as_tensor(gamma, dtype=torch.float64, device=and_.device)[..., None]
     if not (gamma >= 0).all():
         msg = f"`gamma` must be at least 0, got {gamma.flatten().tolist()}."
         raise ValueError(msg)
@@ -108,12 +108,12 @@ def shrink(effects: Tensor, delta: float | Tensor) -> Tensor:
         >>> shrink(torch.tensor([0.0, 0.0, 0.0, 8.0]), delta=1.0).round(decimals=3).tolist()
         [0.668, 0.573, 0.573, 0.364]
     """
-    delta = torch.as_tensor(delta, dtype=torch.float64)
+    delta = torch.as_tensor(delta, dtype=torch.float64, device=effects.device)
     if not (delta >= 0).all():
         msg = f"`delta` must be at least 0, got {delta.flatten().tolist()}."
         raise ValueError(msg)
     n_variables = variable_count(effects)
-    orders = subset_order(n_variables)
+    orders = subset_order(n_variables, effects.device)
     eigenvalues, vectors, transposed = _pencil()
     spectrum = eigenvalues[1] ** orders * eigenvalues[0] ** (n_variables - orders)
     noise = delta.square().reshape(delta.shape + (1,) * effects.ndim) * 2.0**n_variables

@@ -175,7 +175,7 @@ def mean_order(positive: Tensor, negative: Tensor) -> float:
         1.75
     """
     total = positive + negative
-    orders = torch.arange(1, len(total) + 1, dtype=total.dtype)
+    orders = torch.arange(1, len(total) + 1, dtype=total.dtype, device=total.device)
     return ((orders * total).sum() / total.sum()).item()
 
 
@@ -197,7 +197,7 @@ def high_order_share(positive: Tensor, negative: Tensor) -> float:
         0.75
     """
     total = positive + negative
-    orders = torch.arange(1, len(total) + 1)
+    orders = torch.arange(1, len(total) + 1, device=total.device)
     return (total[2 * orders > len(total)].sum() / total.sum()).item()
 
 

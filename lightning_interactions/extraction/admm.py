@@ -309,8 +309,9 @@ def _iterate(batch: _Batch, found: _Found, target_gap: float, max_iterations: in
             if not unfinished.any():
                 break
             if not unfinished.all():
-                batch.keep(unfinished)
-                multipliers = multipliers[unfinished]
+                rows = unfinished.nonzero()[:, 0]
+                batch.keep(rows)
+                multipliers = multipliers[rows]
         batch.advance(multipliers)
         if iteration % _STEP_FALLS_EVERY == 0:
             batch.lower_step(_fall(iteration + _STEP_FALLS_EVERY, max_iterations) / _fall(iteration, max_iterations))

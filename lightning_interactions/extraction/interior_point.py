@@ -242,7 +242,9 @@ class Batch:
         return replace(self, primal=torch.where(self.live, primal, 1.0))
 
     def keep(self, rows: Tensor) -> Batch:
-        """The samples at ``rows`` alone."""
+        """The samples at ``rows`` alone, which ascend; the batch itself where these are all."""
+        if len(rows) == len(self.index):
+            return self
         return Batch(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
 
     def numbered(self) -> Batch:
@@ -312,12 +314,12 @@ def solve_batch(
         # On the way in from a remote start the error may rise for long; rounding is no reason yet.
         remote = (so_far > _REMOTE) & error.isfinite()
         unfinished = (error > _GOAL * tolerance) & (remote | (iteration - reached_at[batch.index] < patience))
-        batch = batch.keep(unfinished)
+        batch = batch.keep(unfinished.nonzero()[:, 0])
         if not len(batch.index) or iteration == max_iterations:
             break
         is_coarse = best.error[batch.index] > coarse
-        groups = ((is_coarse, torch.float32), (~is_coarse, torch.float64))
-        batch = Batch.joined([_advance(batch.keep(rows), matrix, dtype) for rows, dtype in groups if rows.any()])
+        groups = ((is_coarse.nonzero()[:, 0], torch.float32), ((~is_coarse).nonzero()[:, 0], torch.float64))
+        batch = Batch.joined([_advance(batch.keep(rows), matrix, dtype) for rows, dtype in groups if len(rows)])
     return best
 
 

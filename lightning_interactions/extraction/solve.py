@@ -16,6 +16,7 @@ from lightning_interactions.extraction.lowest_order import FACE_ACCURACY, lowest
 from lightning_interactions.extraction.programme import Solution, certified_solution, residuals, targets_of
 from lightning_interactions.extraction.sgd import half_split, sgd
 from lightning_interactions.extraction.sign_dual import sign_dual
+from lightning_interactions.masking.observe import full_float32
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -104,7 +105,9 @@ def solve(
     _check_options(solver, options)
     box = _checked_noise_bound(noise_bound, values)
     targets = targets_of(values)
-    effects, duals, iterations = SOLVERS[solver](targets, box, tolerance, **options)
+    # Some products are float32; TF32 or bfloat16 would cost the digits that the certificate asks for.
+    with full_float32():
+        effects, duals, iterations = SOLVERS[solver](targets, box, tolerance, **options)
     effects = _made_feasible(targets, box, effects)
     solution = certified_solution(targets, box, effects, duals, iterations, merged=merge_order_one)
     if solver == "interior_point":

@@ -58,7 +58,7 @@ class SymmetricInverse:
             self._inverses.append(((block.vectors * factor[:, None]) @ block.vectors.T).to(dtype))
 
     def keep(self, rows: Tensor) -> None:
-        """Drop all samples but ``rows``, a bool tensor ``(samples,)``."""
+        """Drop all samples but ``rows``, their numbers or a bool tensor ``(samples,)``."""
         self._inverses = [inverse[rows] for inverse in self._inverses]
 
     def solve(self, right: Tensor) -> Tensor:
@@ -114,7 +114,7 @@ class _Basis:
 @lru_cache(maxsize=16)
 def _basis(n_variables: int, dtype: torch.dtype, device: str) -> _Basis:
     # A tensor born in inference mode could not be used in a later backward pass, and the cache outlives the mode.
-    with torch.inference_mode(mode=False), torch.no_grad():
+    with torch.inference_mode(mode=False), torch.no_grad(), torch.device("cpu"):
         n_low = (n_variables + 1) // 2
         high, low = _chains(n_variables - n_low), _chains(n_low)
         blocks = []

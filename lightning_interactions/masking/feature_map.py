@@ -53,3 +53,11 @@ class FeatureMapPatches(GridPatches):
     @property
     def _what(self) -> str:
         return f"the output of layer '{self.layer}'"
+
+    @property
+    def _hint_for_another_form(self) -> str:
+        return "name a convolution or the activation after it."
+
+    @property
+    def _hint_for_a_larger_map(self) -> str:
+        return "use a coarser grid or an earlier layer."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -167,14 +167,14 @@ def fgsm_embeddings(
         embeddings.register_forward_hook(step.add, with_kwargs=True),
     ]
     try:
-        yield {**inputs, SAMPLE_ROW: torch.arange(batch_size(inputs))}
+        yield {**inputs, SAMPLE_ROW: torch.arange(batch_size(inputs), device="cpu")}
     finally:
         for handle in handles:
             handle.remove()
 
 
 def _check_epsilon(epsilon: float | Tensor) -> None:
-    numbers = torch.as_tensor(epsilon)
+    numbers = torch.as_tensor(epsilon, device="cpu")
     if not ((numbers >= 0) & numbers.isfinite()).all():
         msg = f"`epsilon` must be finite and ≥ 0, got {epsilon!r}."
         raise ValueError(msg)
@@ -205,7 +205,7 @@ def _loss_gradients(
     loss: SampleLoss | None,
 ) -> list[Tensor]:
     """Gradients of the summed loss at ``points()``, which are known once the network has run."""
-    with observing(model), torch.enable_grad():
+    with observing(model), torch.enable_grad(), _recurrent_gradients(model):
         logits = logits_of(run())
         targets = torch.as_tensor(targets).clone().to(logits.device)
         if loss is None:
@@ -223,6 +223,12 @@ def _loss_gradients(
         msg = "The gradient of the loss in the inputs is NaN."
         raise FloatingPointError(msg)
     return list(found)
+
+
+def _recurrent_gradients(model: nn.Module) -> AbstractContextManager[Any]:
+    """Recurrent layers by torch's own code: cuDNN gives them no gradients in evaluation mode."""
+    recurrent = any(isinstance(module, nn.RNNBase) for module in model.modules())
+    return torch.backends.cudnn.flags(enabled=False) if recurrent else nullcontext()
 
 
 def _embedding_gradient(

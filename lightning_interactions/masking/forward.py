@@ -16,6 +16,7 @@ from lightning_interactions.masking.memory import (
     MaskBatchSize,
     auto_mask_batch_size,
     check_mask_batch_size,
+    give_cache_back,
     in_chunks,
 )
 from lightning_interactions.masking.network import MaskedNetwork, call_network
@@ -127,4 +128,6 @@ def values(
             check_targets(choice.logits, targets)
         chunk = choice.most_rows or chunk or auto_mask_batch_size(device, choice.bytes_each)
         in_chunks(n_samples, n_subsets, chunk, run)
+        choice.way.forget()
+    give_cache_back(device)
     return result.cpu()

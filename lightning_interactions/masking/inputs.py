@@ -61,6 +61,14 @@ class InputPatches(GridPatches):
     def _what(self) -> str:
         return "the network's input"
 
+    @property
+    def _hint_for_another_form(self) -> str:
+        return "FeatureMapPatches mask what a layer puts out, whatever the inputs are."
+
+    @property
+    def _hint_for_a_larger_map(self) -> str:
+        return "use a coarser grid."
+
 
 class Columns(Variables):
     """Columns of a table as input variables; inputs of shape ``(B, F)``.
@@ -111,18 +119,19 @@ class Columns(Variables):
                 raise ValueError(msg)
         draws: list[Draw | None] = []
         for generator in sample_generators(table, self.seed if seed is None else seed):
-            chosen = torch.randperm(n_columns, generator=generator)[: self.n_variables].sort().values.tolist()
+            order = torch.randperm(n_columns, generator=generator, device="cpu")
+            chosen = order[: self.n_variables].sort().values.tolist()
             draws.append(Draw(tuple((column,) for column in chosen), tuple(names[i] for i in chosen), baseline))
         return draws
 
     def mask(self, target: Any, draws: Sequence[Draw], masks: Tensor) -> Any:
         """Set absent columns to the baseline; see :meth:`Variables.mask`."""
         table = self._table(target)
-        regions = torch.full(table.shape, self.n_variables)
+        regions = torch.full(table.shape, self.n_variables, device="cpu")
         for row, draw in enumerate(draws):
             for variable, (column,) in enumerate(draw.positions):
                 regions[row, column] = variable
-        baseline = torch.tensor([draw.baseline for draw in draws], dtype=torch.float64)
+        baseline = torch.tensor([draw.baseline for draw in draws], dtype=torch.float64, device="cpu")
         return mask_regions(table, to_device(regions, table.device), to_device(masks, table.device), baseline)
 
     def provenance(self) -> dict[str, Any]:

@@ -20,7 +20,8 @@ _T = TypeVar("_T")
 def find_layer(model: nn.Module, name: str) -> nn.Module:
     """The module called ``name``; the end of a name is enough where it is unique.
 
-    What ``torch.compile`` adds to the names, ``_orig_mod``, may be left out.
+    A module that the network holds under several names is found by each of them. What ``torch.compile`` adds to the
+    names, ``_orig_mod``, may be left out.
 
     Raises:
         ValueError: if no module, or more than one, has that name.
@@ -31,13 +32,13 @@ def find_layer(model: nn.Module, name: str) -> nn.Module:
         ReLU()
     """
     modules: dict[str, nn.Module] = {}
-    for full, module in model.named_modules():
+    for full, module in model.named_modules(remove_duplicate=False):
         modules.setdefault(_plain(full), module)
     name = _plain(name)
     if name and name in modules:
         return modules[name]
     matches = [full for full in modules if name and full.endswith(f".{name}")]
-    if len(matches) == 1:
+    if len({id(modules[full]) for full in matches}) == 1:
         return modules[matches[0]]
     names = [full for full in modules if full]
     if matches:

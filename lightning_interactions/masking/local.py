@@ -167,7 +167,7 @@ def _masked(variables: GridPatches, draw: Draw, features: Tensor) -> LocalMaps:
     weights = functional.one_hot(regions, n + 1)[:, :n]
     weights = torch.cat([weights, weights.new_zeros(1, n)])
     present = features[0].flatten(1).T
-    baseline = torch.tensor(draw.baseline, dtype=features.dtype).to(features.device).expand_as(present)
+    baseline = torch.tensor(draw.baseline, dtype=features.dtype, device="cpu").to(features.device).expand_as(present)
     patched = regions < n
     # A position in a patch has its baseline first (the variable's bit is 0) and then its value.
     rows = torch.stack([baseline, present], dim=1)
@@ -210,8 +210,8 @@ class _Window:
         for axis in range(2):
             reach = dilation[axis] * (kernel[axis] - 1)
             output = (sizes[axis] + 2 * padding[axis] - reach - 1) // stride[axis] + 1
-            start = torch.arange(output) * stride[axis] - padding[axis]
-            places.append(start[:, None] + dilation[axis] * torch.arange(kernel[axis]))
+            start = torch.arange(output, device="cpu") * stride[axis] - padding[axis]
+            places.append(start[:, None] + dilation[axis] * torch.arange(kernel[axis], device="cpu"))
             outputs.append(output)
         rows, columns = places[0][:, None, :, None], places[1][None, :, None, :]
         inside = (rows >= 0) & (rows < maps.height) & (columns >= 0) & (columns < maps.width)

@@ -13,7 +13,14 @@ from lightning_interactions.checks import check_whole
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-__all__ = ["MaskBatchSize", "auto_mask_batch_size", "check_mask_batch_size", "in_chunks", "is_out_of_memory"]
+__all__ = [
+    "MaskBatchSize",
+    "auto_mask_batch_size",
+    "check_mask_batch_size",
+    "give_cache_back",
+    "in_chunks",
+    "is_out_of_memory",
+]
 
 MaskBatchSize = int | Literal["auto"] | None
 """Masked inputs in one forward pass; ``None`` means ``"auto"``."""
@@ -36,6 +43,15 @@ _CUDA_BYTES = 4 * 2**30
 """A GPU is busy long before this; more would only take memory away from the training."""
 
 _CUDA_LARGEST = 8192
+
+_SIGNS_OF_NO_MEMORY = (
+    "_STATUS_ALLOC_FAILED",
+    "_ALLOCATION_FAILED",
+    "CUBLAS_STATUS_NOT_INITIALIZED",
+    "unable to find an engine",
+    "Unable to find a valid cuDNN algorithm",
+)
+"""What NVIDIA's libraries say, beside what Lightning knows, when they get no memory for their handles or workspaces."""
 
 
 def check_mask_batch_size(mask_batch_size: MaskBatchSize) -> int | None:
@@ -129,8 +145,21 @@ def is_out_of_memory(error: BaseException) -> bool:
     return (
         isinstance(error, (torch.OutOfMemoryError, MemoryError))
         or is_oom_error(error)
-        or (isinstance(error, RuntimeError) and "_STATUS_ALLOC_FAILED" in str(error))
+        or (isinstance(error, RuntimeError) and any(sign in str(error) for sign in _SIGNS_OF_NO_MEMORY))
     )
+
+
+def give_cache_back(device: torch.device) -> None:
+    """Let the training, and NCCL, have what torch keeps of a CUDA device's memory for the next tensors of this size.
+
+    Args:
+        device: of any kind; only a CUDA device's memory is kept in this way.
+
+    Example:
+        >>> give_cache_back(torch.device("cpu"))
+    """
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
 
 
 def _fits(run: Callable[[slice, slice], None], samples: slice, subsets: slice) -> bool:

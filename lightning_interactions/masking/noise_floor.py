@@ -126,7 +126,7 @@ def propagated(noise: Tensor) -> NoiseFloor:
     """
     noise = noise[noise.isfinite().all(dim=1)].double()
     effects = torch.stack([lattice.and_interactions(noise / 2), lattice.or_interactions(noise / 2)])
-    orders = lattice.subset_order(lattice.variable_count(noise))
+    orders = lattice.subset_order(lattice.variable_count(noise), noise.device)
     of_order = [effects[..., orders == order] for order in range(1, int(orders.max()) + 1)]
     return NoiseFloor(
         effect=tuple(one.square().mean().sqrt().item() for one in of_order),

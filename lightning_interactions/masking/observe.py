@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-__all__ = ["evaluation_mode", "observing", "random_state_kept"]
+__all__ = ["evaluation_mode", "full_float32", "observing", "random_state_kept"]
 
 
 @contextmanager
@@ -49,7 +49,7 @@ def observing(model: nn.Module) -> Iterator[None]:
         random_state_kept(),
         evaluation_mode(model),
         _buffers_kept(model),
-        _full_float32(),
+        full_float32(),
         _uncompiled(),
         torch.no_grad(),
         ExitStack() as stack,
@@ -118,11 +118,18 @@ def _uncompiled() -> Iterator[None]:
 
 
 @contextmanager
-def _full_float32() -> Iterator[None]:
+def full_float32() -> Iterator[None]:
     """Switch TF32 and bfloat16 products off: rounding, amplified by sums over ``2**n`` terms, looks like interactions.
 
-    torch has an old and a new set of switches over the same state. Where only new ones were set, reading an old one
-    raises, and so it does afterwards for code that knows the old ones. So the old ones are used where they can be read.
+    They are as they were when the block ends, also when it raises. torch has an old and a new set of switches over the
+    same state. Where only new ones were set, reading an old one raises, and so it does afterwards for code that knows
+    the old ones. So the old ones are used where they can be read.
+
+    Example:
+        >>> import torch
+        >>> with full_float32():
+        ...     torch.get_float32_matmul_precision()
+        'highest'
     """
     with _deprecation_unheard():
         old = [switch for switch in _old_switches() if switch.is_readable()]

@@ -12,7 +12,8 @@ from torch import Tensor
 __all__ = ["OUTPUTS", "Output", "check_targets", "log_odds", "logits_of", "margin", "resolve_output", "target_logit"]
 
 Output = Callable[[Tensor, Tensor], Tensor]
-"""``(logits (B, K) or (B,), targets (B,)) -> (B,)``."""
+"""``(logits (B, K) or (B,), targets (B,)) -> (B,)``; one of the user's own may take logits and targets of any shape,
+with one row for each masked input."""
 
 
 def log_odds(logits: Tensor, targets: Tensor) -> Tensor:

@@ -58,8 +58,8 @@ class GridPatches(Variables):
                 f" border of {border}, got {n_variables}. HINT: use a finer grid or a smaller border."
             )
             raise ValueError(msg)
-        self.grid = grid
-        self.border = border
+        self.grid = int(grid)
+        self.border = int(border)
         self.baseline = check_baseline(baseline)
 
     def draw(self, inputs: Any, seed: int | None = None) -> list[Draw | None]:
@@ -67,7 +67,7 @@ class GridPatches(Variables):
         side = self.grid - 2 * self.border
         draws: list[Draw | None] = []
         for generator in sample_generators(inputs, self.seed if seed is None else seed):
-            chosen = torch.randperm(side * side, generator=generator)[: self.n_variables].sort().values
+            chosen = torch.randperm(side * side, generator=generator, device="cpu")[: self.n_variables].sort().values
             cells = tuple((cell // side + self.border, cell % side + self.border) for cell in chosen.tolist())
             draws.append(Draw(cells, tuple(f"row {row} col {column}" for row, column in cells), self.baseline))
         return draws
@@ -76,7 +76,7 @@ class GridPatches(Variables):
         """Set the cells of absent variables to the baseline; see :meth:`Variables.mask`."""
         image = self._image(target)
         regions = self.regions(draws, image)
-        baseline = torch.tensor([draw.baseline for draw in draws], dtype=torch.float64)
+        baseline = torch.tensor([draw.baseline for draw in draws], dtype=torch.float64, device="cpu")
         if baseline.shape[1] not in (1, image.shape[1]):
             msg = (
                 f"`baseline` must be one number or one for each of the {image.shape[1]} channels, got"
@@ -87,7 +87,7 @@ class GridPatches(Variables):
 
     def regions(self, draws: Sequence[Draw], image: Tensor) -> Tensor:
         """The variable of every pixel, ``n`` where none: int64 ``(b, height, width)`` on the image's device."""
-        variable_of_cell = torch.full((len(draws), self.grid, self.grid), self.n_variables)
+        variable_of_cell = torch.full((len(draws), self.grid, self.grid), self.n_variables, device="cpu")
         for row, draw in enumerate(draws):
             for variable, (cell_row, cell_column) in enumerate(draw.positions):
                 variable_of_cell[row, cell_row, cell_column] = variable
@@ -106,19 +106,29 @@ class GridPatches(Variables):
     def _what(self) -> str:
         """What is masked, for messages."""
 
+    @property
+    @abstractmethod
+    def _hint_for_another_form(self) -> str:
+        """What to do where that is no batch of maps."""
+
+    @property
+    @abstractmethod
+    def _hint_for_a_larger_map(self) -> str:
+        """What to do where its maps are smaller than the grid."""
+
     def _image(self, target: Any) -> Tensor:
         if not isinstance(target, Tensor) or target.ndim != 4:  # noqa: PLR2004
             got = f"shape {tuple(target.shape)}" if isinstance(target, Tensor) else f"a {type(target).__name__}"
             msg = (
                 f"{self._what} must be a tensor of shape (B, C, H, W) to be cut into patches, got {got}."
-                f" HINT: name a convolution or the activation after it."
+                f" HINT: {self._hint_for_another_form}"
             )
             raise ValueError(msg)
         height, width = target.shape[-2:]
         if min(height, width) < self.grid:
             msg = (
                 f"`grid` must be at most {min(height, width)}, because {self._what} is {height}×{width},"
-                f" got {self.grid}. HINT: use a coarser grid or an earlier layer."
+                f" got {self.grid}. HINT: {self._hint_for_a_larger_map}"
             )
             raise ValueError(msg)
         return target

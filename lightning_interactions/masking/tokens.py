@@ -89,13 +89,14 @@ class TokenWords(Variables):
         super().__init__(n_variables, seed=seed)
         self.tokenizer = _load_tokenizer(tokenizer)
         self.stop_words = STOP_WORDS if stop_words is None else frozenset(word.lower() for word in stop_words)
-        self.baseline = self.tokenizer.mask_token_id if baseline is None else baseline
-        if self.baseline is None:
+        baseline = self.tokenizer.mask_token_id if baseline is None else baseline
+        if baseline is None:
             msg = (
                 f"The tokenizer '{self._tokenizer_name()}' has no mask token to put in the place of an absent word."
                 f" HINT: pass `baseline=` the id of the token to use."
             )
             raise ValueError(msg)
+        self.baseline = int(baseline)
         self._special_ids = frozenset(self.tokenizer.all_special_ids)
         self._padding_id = -1 if self.tokenizer.pad_token_id is None else self.tokenizer.pad_token_id
         self._marks_word_starts = any(piece.startswith(_WORD_STARTS) for piece in self.tokenizer.get_vocab())
@@ -112,12 +113,12 @@ class TokenWords(Variables):
     def mask(self, target: Any, draws: Sequence[Draw], masks: Tensor) -> Any:
         """Put the mask token in the place of absent words; see :meth:`Variables.mask`."""
         ids = self._input_ids(target)
-        regions = torch.full(ids.shape, self.n_variables)
+        regions = torch.full(ids.shape, self.n_variables, device="cpu")
         for row, draw in enumerate(draws):
             for variable, tokens in enumerate(draw.positions):
                 regions[row, list(tokens)] = variable
         regions, masks = to_device(regions, ids.device), to_device(masks, ids.device)
-        masked = mask_regions(ids, regions, masks, torch.tensor(self.baseline))
+        masked = mask_regions(ids, regions, masks, torch.tensor(self.baseline, device="cpu"))
         return {key: masked if key == "input_ids" else repeat_rows(value, len(masks)) for key, value in target.items()}
 
     def lengths(self, inputs: Any) -> list[int] | None:
@@ -157,7 +158,8 @@ class TokenWords(Variables):
         if len(words) < self.n_variables:
             return None
         (generator,) = sample_generators(ids[attended].unsqueeze(0), seed)
-        chosen = torch.randperm(len(words), generator=generator)[: self.n_variables].sort().values.tolist()
+        order = torch.randperm(len(words), generator=generator, device="cpu")
+        chosen = order[: self.n_variables].sort().values.tolist()
         return Draw(
             positions=tuple(words[i][1] for i in chosen),
             names=tuple(words[i][0] for i in chosen),

@@ -100,7 +100,7 @@ class Variables(ABC):
         check_whole(seed=seed)
         self.n_variables = check_n_variables(n_variables)
         self.layer = layer
-        self.seed = seed
+        self.seed = int(seed)
 
     @abstractmethod
     def draw(self, inputs: Any, seed: int | None = None) -> list[Draw | None]:
@@ -188,8 +188,9 @@ def mask_regions(x: Tensor, regions: Tensor, masks: Tensor, baseline: Tensor) ->
     if x.device.type == "cpu" and x.is_floating_point() and x.isfinite().all():
         masked = _multiplied(x.unsqueeze(1), regions, masks, baseline, per_channel=per_channel)
     else:
-        # Gathered mask by mask, so that locations lie side by side, as they do in what is masked.
-        present = masks[:, regions].transpose(0, 1)  # (b, m, *locations)
+        # Gathered mask by mask, so that locations lie side by side, as they do in what is masked; laid out sample by
+        # sample, as the result is, or all of it would be copied once more, and channels would not stay last.
+        present = masks[:, regions].transpose(0, 1).contiguous()  # (b, m, *locations)
         masked = torch.where(present.unsqueeze(2) if per_channel else present, x.unsqueeze(1), baseline)
     return masked.flatten(0, 1)
 
@@ -245,7 +246,7 @@ def sample_generators(inputs: Any, seed: int) -> Iterator[torch.Generator]:
             sample = tensor[row].contiguous()
             digest.update(f"{sample.dtype}{tuple(sample.shape)}".encode())
             digest.update(sample.flatten().view(torch.uint8).numpy().tobytes())
-        generator = torch.Generator()
+        generator = torch.Generator("cpu")
         generator.manual_seed(int.from_bytes(digest.digest()[:8], "little", signed=True))
         yield generator
 
@@ -254,7 +255,7 @@ def check_baseline(baseline: float | Sequence[float] | Tensor) -> tuple[float, .
     """A baseline value, or one for each channel or column, as plain numbers."""
     msg = f"`baseline` must be a finite number or a sequence of them, got {baseline!r}."
     try:
-        numbers = torch.as_tensor(baseline, dtype=torch.float64).reshape(-1)
+        numbers = torch.as_tensor(baseline, dtype=torch.float64, device="cpu").reshape(-1)
     except (TypeError, ValueError, RuntimeError) as error:
         raise TypeError(msg) from error
     if len(numbers) == 0 or not numbers.isfinite().all():

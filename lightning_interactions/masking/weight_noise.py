@@ -53,7 +53,7 @@ def weight_noise(model: nn.Module, sigma: float, *, relative: bool = False, seed
     # Writing to `.data` leaves a graph that was recorded before the block usable after it.
     noisy = [parameter.data for parameter in _distinct_parameters(model)]
     kept = [tensor.clone() for tensor in noisy]
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator("cpu").manual_seed(seed)
     try:
         for tensor in noisy:
             _add_noise(tensor, sigma, relative, generator)
@@ -77,7 +77,7 @@ def _distinct_parameters(model: nn.Module) -> list[nn.Parameter]:
 
 def _add_noise(tensor: Tensor, sigma: float, relative: bool, generator: torch.Generator) -> None:
     # Drawn on the CPU and in one type, so that the noise is the same wherever and in whatever type the network runs.
-    noise = torch.randn(tensor.shape, generator=generator)
+    noise = torch.randn(tensor.shape, generator=generator, device="cpu")
     wide = torch.float64 if tensor.dtype == torch.float64 else torch.float32
     values = tensor.to(wide)
     scale = sigma * values.square().mean().sqrt() if relative else sigma

@@ -18,7 +18,7 @@ from lightning_interactions.plots.style import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -92,7 +92,7 @@ def decomposition(record: dict[str, Any], ax: Axes | None = None, title: str | N
     return figure_of(ax), ax
 
 
-def decomposition_over_training(history: Sequence[dict[str, Any]], ax: Axes | None = None) -> tuple[Figure, Axes]:
+def decomposition_over_training(history: Iterable[dict[str, Any]], ax: Axes | None = None) -> tuple[Figure, Axes]:
     """How much strength is decay, spindle or neither at each epoch: sums over the orders and both signs.
 
     Args:
@@ -112,6 +112,7 @@ def decomposition_over_training(history: Sequence[dict[str, Any]], ax: Axes | No
         >>> {line.get_label(): float(line.get_ydata()[0]) for line in ax.lines}["spindle"]
         1.0
     """
+    history = list(history)
     _check_fitted(history)
     ax = new_axis((5.0, 3.0)) if ax is None else ax
     epochs = [record["epoch"] for record in history]

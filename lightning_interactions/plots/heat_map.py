@@ -9,7 +9,7 @@ import numpy as np
 from lightning_interactions.plots.style import figure_of, label_epochs, new_axis
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -20,7 +20,7 @@ _SIGNS = {"both": ("positive", "negative"), "positive": ("positive",), "negative
 
 
 def strength_heat_map(
-    history: Sequence[dict[str, Any]],
+    history: Iterable[dict[str, Any]],
     ax: Axes | None = None,
     sign: Literal["both", "positive", "negative"] = "both",
     *,
@@ -48,6 +48,7 @@ def strength_heat_map(
         >>> ax.collections[0].get_array().tolist()
         [[0.5], [0.5]]
     """
+    history = list(history)
     if not history:
         msg = "`history` must hold at least one record, got none. HINT: has the run measured yet?"
         raise ValueError(msg)

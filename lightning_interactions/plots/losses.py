@@ -16,7 +16,7 @@ from lightning_interactions.plots.style import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -25,7 +25,7 @@ __all__ = ["loss_curves"]
 
 
 def loss_curves(
-    history: Sequence[dict[str, Any]], ax: Axes | None = None, mark: Iterable[int] = ()
+    history: Iterable[dict[str, Any]], ax: Axes | None = None, mark: Iterable[int] = ()
 ) -> tuple[Figure, Axes]:
     """Training loss, held-out loss and their gap over the epochs, with the overfitting phase shaded.
 
@@ -42,6 +42,7 @@ def loss_curves(
         >>> [line.get_label() for line in ax.lines]
         ['training loss', 'held-out loss', 'gap']
     """
+    history = list(history)
     ax = new_axis((5.0, 3.0)) if ax is None else ax
     epochs = [record["epoch"] for record in history]
     for key, label, color, style in (

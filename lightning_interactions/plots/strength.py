@@ -19,7 +19,7 @@ from lightning_interactions.plots.style import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -60,7 +60,7 @@ def strength_by_order(
     return figure_of(ax), ax
 
 
-def strength_over_training(history: Sequence[dict[str, Any]], epochs: Sequence[int]) -> tuple[Figure, list[Axes]]:
+def strength_over_training(history: Iterable[dict[str, Any]], epochs: Sequence[int]) -> tuple[Figure, list[Axes]]:
     """Strength by order at chosen epochs beside the loss curves, like the paper's Fig. 2.
 
     Args:
@@ -71,7 +71,7 @@ def strength_over_training(history: Sequence[dict[str, Any]], epochs: Sequence[i
         the figure and its axes: one for each epoch, then the loss curves.
 
     Raises:
-        KeyError: if an epoch was not measured.
+        ValueError: for an epoch that was not measured.
 
     Example:
         >>> shape = {"normalized_positive": [1.0, 0.5], "normalized_negative": [1.0, 0.2], "mean_order": 1.3}
@@ -79,7 +79,12 @@ def strength_over_training(history: Sequence[dict[str, Any]], epochs: Sequence[i
         >>> len(axes)
         3
     """
+    history = list(history)
     by_epoch = {record["epoch"]: record for record in history}
+    unknown = [epoch for epoch in epochs if epoch not in by_epoch]
+    if unknown:
+        msg = f"`epochs` must be measured ones, of {list(by_epoch)}, got {unknown}."
+        raise ValueError(msg)
     shown = [by_epoch[epoch] for epoch in epochs]
     axes = new_axes(
         len(shown) + 1,

@@ -19,7 +19,7 @@ from lightning_interactions.plots.style import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -34,7 +34,7 @@ _LINES = (
 
 
 def time_line(
-    history: Sequence[dict[str, Any]],
+    history: Iterable[dict[str, Any]],
     key: str,
     ax: Axes | None = None,
     label: str | None = None,
@@ -57,6 +57,7 @@ def time_line(
         >>> ax.lines[0].get_ydata().tolist()
         [3.6, 2.0]
     """
+    history = list(history)
     ax = new_axis((5.0, 2.0)) if ax is None else ax
     epochs = [record["epoch"] for record in history]
     values = np.array(column(history, key), dtype=float)
@@ -72,7 +73,7 @@ def time_line(
     return figure_of(ax), ax
 
 
-def time_lines(history: Sequence[dict[str, Any]], axes: Sequence[Axes] | None = None) -> tuple[Figure, list[Axes]]:
+def time_lines(history: Iterable[dict[str, Any]], axes: Sequence[Axes] | None = None) -> tuple[Figure, list[Axes]]:
     """Mean order, spindle share with its interval and loss gap above each other, with the overfitting phase shaded.
 
     Args:
@@ -90,6 +91,7 @@ def time_lines(history: Sequence[dict[str, Any]], axes: Sequence[Axes] | None = 
         >>> [ax.get_ylabel() for ax in axes]
         ['mean order', 'spindle share', 'loss gap (nats)']
     """
+    history = list(history)
     shown = new_axes(len(_LINES), (5.0, 5.0), stacked=True, sharex=True) if axes is None else list(axes)
     if len(shown) != len(_LINES):
         msg = f"`axes` must be {len(_LINES)} axes, got {len(shown)}."

@@ -1,6 +1,7 @@
 """The entry point: it lists its commands, hands over to one, and tells failures in a line."""
 
 import importlib
+import io
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -98,6 +99,16 @@ def test_a_mistake_of_ours_is_not_hidden(command):
     command(run)
     with pytest.raises(AttributeError):
         main(["mine"])
+
+
+def test_a_terminal_without_a_character_shows_a_question_mark(command, monkeypatch):
+    terminal = io.TextIOWrapper(io.BytesIO(), encoding="latin-1")
+    monkeypatch.setattr(sys, "stdout", terminal)
+    command(lambda _: sys.stdout.write("1 → 2\n"))
+
+    assert main(["mine"]) == len("1 → 2\n")
+    terminal.flush()
+    assert terminal.buffer.getvalue() == b"1 ? 2\n"
 
 
 def test_the_words_of_the_process_are_the_default(monkeypatch, capsys):

@@ -137,3 +137,22 @@ def test_auto_is_the_solver_that_it_chooses(n, samples, chosen):
     automatic, named = (solve(values, 0.01, solver) for solver in ("auto", chosen))
     assert torch.equal(automatic.and_, named.and_)
     assert torch.equal(automatic.iterations, named.iterations)
+
+
+def test_float32_products_are_full_inside_a_solver_and_as_before_afterwards(monkeypatch):
+    solver, seen = SOLVERS["admm"], []
+
+    def spy(*arguments, **options):
+        seen.append(torch.get_float32_matmul_precision())
+        return solver(*arguments, **options)
+
+    monkeypatch.setitem(SOLVERS, "admm", spy)
+    before = torch.get_float32_matmul_precision()
+    # As Lightning advises on GPUs.
+    torch.set_float32_matmul_precision("medium")
+    try:
+        solve(torch.rand(2, 8, dtype=torch.float64), solver="admm")
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_float32_matmul_precision(before)
+    assert seen == ["highest"]

@@ -127,6 +127,26 @@ class TestFgsm:
         moved = fgsm(Odd(), torch.zeros(1, 2), torch.tensor([0]), 1.0, forward=lambda model, x: model(x, -1.0))
         assert moved.tolist() == [[1.0, -1.0]]
 
+    @pytest.mark.parametrize("kind", [nn.Linear, nn.GRU])
+    def test_cudnn_is_off_for_recurrent_layers_alone(self, kind):
+        class Network(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.layer = kind(3, 2)
+                self.seen = []
+
+            def forward(self, x):
+                self.seen.append(torch.backends.cudnn.enabled)
+                y = self.layer(x)
+                return y[0] if isinstance(y, tuple) else y
+
+        model = Network()
+        before = torch.backends.cudnn.enabled
+        fgsm(model, torch.rand(4, 3), torch.zeros(4, dtype=torch.int64), 0.1)
+
+        assert model.seen == [before and kind is nn.Linear]
+        assert torch.backends.cudnn.enabled == before
+
     def test_bounds_and_steps_may_differ_from_channel_to_channel(self):
         model = nn.Sequential(nn.Flatten(), nn.Linear(2, 2))
         model[1].weight.data = torch.tensor([[-1.0, -1.0], [1.0, 1.0]])

@@ -37,9 +37,12 @@ def test_input_patches_are_the_network_on_images_masked_by_hand(
 @pytest.mark.parametrize(
     ("inputs", "message"),
     [
-        (torch.zeros(2, 3, 2, 9), "at most 2, because the network's input is 2×9, got 4"),
+        (
+            torch.zeros(2, 3, 2, 9),
+            r"at most 2, because the network's input is 2×9, got 4\. HINT: use a coarser grid\.$",
+        ),
         (torch.zeros(2, 81), r"\(B, C, H, W\).*shape \(2, 81\)"),
-        ({"pixels": torch.zeros(2, 3, 9, 9)}, "got a dict"),
+        ({"pixels": torch.zeros(2, 3, 9, 9)}, r"got a dict\. HINT: FeatureMapPatches mask what a layer puts out"),
     ],
 )
 def test_input_that_is_no_image_of_that_size_is_refused(inputs, message):

@@ -40,6 +40,25 @@ def test_an_unknown_name_is_refused_with_near_names(name, network):
         find_layer(network, name)
 
 
+@pytest.fixture
+def aliased():
+    network = nn.Module()
+    network.stem = nn.Conv2d(1, 1, 1)
+    network.body = nn.Sequential(network.stem, nn.ReLU())
+    return network
+
+
+@pytest.mark.parametrize("name", ["stem", "body.0", "0"])
+def test_a_module_with_two_names_is_found_by_each(name, aliased):
+    assert find_layer(aliased, name) is aliased.stem
+
+
+def test_an_end_that_two_names_of_one_module_share_is_unique(aliased):
+    outer = nn.ModuleDict({"one": aliased, "other": aliased})
+
+    assert find_layer(outer, "stem") is aliased.stem
+
+
 def test_only_whole_parts_of_a_name_match():
     with pytest.raises(ValueError, match="is no module"):
         find_layer(nn.ModuleDict({"block12": nn.ModuleDict({"relu": nn.ReLU()})}), "2.relu")

@@ -6,11 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from lightning_interactions.masking import forward
 from lightning_interactions.masking.feature_map import FeatureMapPatches
 from lightning_interactions.masking.forward import values
 from lightning_interactions.masking.memory import (
     auto_mask_batch_size,
     check_mask_batch_size,
+    give_cache_back,
     in_chunks,
     is_out_of_memory,
 )
@@ -19,6 +21,10 @@ SHORT = [
     torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
     RuntimeError("[enforce fail at alloc_cpu.cpp:118] err == 0. DefaultCPUAllocator: can't allocate memory: …"),
     RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    RuntimeError("CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`"),
+    RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"),
+    RuntimeError("GET was unable to find an engine to execute this computation"),
+    RuntimeError("Unable to find a valid cuDNN algorithm to run convolution"),
     MemoryError(),
 ]
 
@@ -116,6 +122,25 @@ def test_one_masked_input_that_does_not_fit_is_an_error(images, classes):
 
     with pytest.raises(torch.OutOfMemoryError):
         values(model, images, classes, patches, patches.draw(images))
+
+
+def test_only_a_gpu_keeps_memory_to_give_back(monkeypatch):
+    given_back = []
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: given_back.append("cuda"))
+    give_cache_back(torch.device("cpu"))
+    assert given_back == []
+    give_cache_back(torch.device("cuda", 1))
+    assert given_back == ["cuda"]
+
+
+def test_memory_is_given_back_once_after_all_chunks(monkeypatch, images, classes):
+    devices = []
+    monkeypatch.setattr(forward, "give_cache_back", devices.append)
+    model = Greedy(2, torch.OutOfMemoryError("CUDA out of memory.")).double()
+    patches = FeatureMapPatches("conv", grid=3, border=0, n_variables=4)
+    values(model, images, classes, patches, patches.draw(images))
+
+    assert devices == [torch.device("cpu")]
 
 
 @settings(deadline=None, max_examples=50)

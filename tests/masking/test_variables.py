@@ -1,5 +1,7 @@
 """The protocol: private generators for each sample, masking by regions, and a kind of variable of one's own."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -110,6 +112,22 @@ def test_regions_are_masked_location_by_location():
                 kept = region == 2 or bool(mask[region])
                 expected = x[sample, :, location] if kept else baseline[0, :, 0]
                 assert torch.equal(masked[sample * 3 + number, :, location], expected)
+
+
+@pytest.mark.parametrize("samples", [1, 2, 3])
+@pytest.mark.parametrize("fill", [0.5, math.nan], ids=["multiplied", "chosen"])
+def test_channels_that_are_last_in_memory_stay_last(fill, samples):
+    generator = torch.Generator().manual_seed(0)
+    x = torch.rand(samples, 5, 6, 7, generator=generator).to(memory_format=torch.channels_last)
+    x[0, 0, 0, 0] = fill
+    regions = torch.randint(0, 4, (samples, 6, 7), generator=generator)
+    masks = torch.rand(8, 3, generator=generator) > 0.5
+    masked = mask_regions(x, regions, masks, torch.tensor(-1.0))
+
+    assert masked.is_contiguous(memory_format=torch.channels_last)
+    plain = mask_regions(x.contiguous(), regions, masks, torch.tensor(-1.0))
+    assert plain.is_contiguous()
+    assert torch.equal(masked.nan_to_num(), plain.nan_to_num())
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16, torch.float16, torch.int64], ids=str)

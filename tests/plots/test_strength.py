@@ -103,7 +103,7 @@ def test_epochs_that_failed_are_drawn_too(record, texts, drawn):
 
 
 def test_an_epoch_that_was_not_measured_is_an_error(history):
-    with pytest.raises(KeyError):
+    with pytest.raises(ValueError, match=r"`epochs` must be measured ones, of \[0, 5, 10, 15\], got \[7\]"):
         strength_over_training(history, [0, 7])
 
 
