@@ -6,7 +6,10 @@ from torch import nn
 
 from lightning_interactions import Columns, FeatureMapPatches, InputPatches, decay, explain, order_strength, sparsify
 from lightning_interactions.distribution.conditions import conditions
-from lightning_interactions.distribution.strength import high_order_share, mean_order
+from lightning_interactions.distribution.disentangle import disentangle
+from lightning_interactions.distribution.emerged import fit_decay, fit_spindle
+from lightning_interactions.distribution.similarity import similarity
+from lightning_interactions.distribution.strength import high_order_share, mean_order, sample_order_strength
 from lightning_interactions.masking.noise_floor import noise_floor
 from lightning_interactions.masking.weight_noise import weight_noise
 
@@ -79,8 +82,11 @@ def test_what_rounding_looks_like(network, images):
         lambda found: mean_order(*order_strength(found)),
         lambda found: high_order_share(*order_strength(found)),
         lambda found: [side.tolist() for side in decay(found.and_, found.or_, 0.1, gamma=2.0)],
+        lambda found: repr(disentangle(*sample_order_strength(found), found.rows([0]), bootstraps=5)),
+        lambda found: repr([fit_spindle(*order_strength(found)), fit_decay(*order_strength(found), found)]),
+        lambda found: similarity(found.rows([0]), found.rows([1])).tolist(),
     ],
-    ids=["conditions", "strongest", "mean_order", "high_order_share", "decay"],
+    ids=["conditions", "strongest", "mean_order", "high_order_share", "decay", "share", "shapes", "similarity"],
 )
 def test_what_effects_say(measure, found):
     expected = measure(found)

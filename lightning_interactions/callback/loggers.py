@@ -189,7 +189,7 @@ def _strongest(interactions: Interactions) -> Iterator[tuple[int, str, int, str,
 
 def _effects_by_order(interactions: Interactions) -> dict[int, torch.Tensor]:
     """The non-zero effects of each order that has any, over all samples."""
-    orders = subset_order(interactions.n_variables)
+    orders = subset_order(interactions.n_variables, interactions.and_.device)
     found = {}
     for order in range(1, interactions.n_variables + 1):
         columns = orders == order

@@ -34,6 +34,7 @@ from lightning_interactions.distribution.spindle import spindle
 from lightning_interactions.distribution.strength import Effects, check_strength, salient_effects
 from lightning_interactions.interactions import check_interactions
 from lightning_interactions.lattice import variable_count
+from lightning_interactions.masking.devices import new_tensors_on_cpu
 
 if TYPE_CHECKING:
     from lightning_interactions.interactions import Interactions
@@ -90,6 +91,7 @@ class Disentangled:
     verdict: str
 
 
+@new_tensors_on_cpu()
 def disentangle(
     positive: Tensor,
     negative: Tensor,

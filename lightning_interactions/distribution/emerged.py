@@ -29,6 +29,7 @@ from lightning_interactions.distribution.strength import (
     signed_strength,
 )
 from lightning_interactions.interactions import check_same_n_variables
+from lightning_interactions.masking.devices import new_tensors_on_cpu
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -195,6 +196,7 @@ def emerged_under_noise(
     return _described(positive.mean(dim=0), negative.mean(dim=0), reference)
 
 
+@new_tensors_on_cpu()
 def fit_spindle(positive: Tensor, negative: Tensor, *, alpha_range: tuple[float, float] = (0.1, 1.5)) -> ShapeFit:
     r"""Fit the spindle of Eq. 6 alone, by least squares over :math:`\alpha` and :math:`\beta \ge 0`.
 
@@ -224,6 +226,7 @@ def fit_spindle(positive: Tensor, negative: Tensor, *, alpha_range: tuple[float,
     return _fit(positive, negative, curves, alpha_range, logarithmic=False)
 
 
+@new_tensors_on_cpu()
 def fit_decay(
     positive: Tensor,
     negative: Tensor,

@@ -16,6 +16,7 @@ from lightning_interactions.checks import check_whole
 from lightning_interactions.distribution.strength import salient_effects
 from lightning_interactions.interactions import check_interactions, check_same_n_variables
 from lightning_interactions.lattice import check_n_variables, sum_by_order
+from lightning_interactions.masking.devices import new_tensors_on_cpu
 
 if TYPE_CHECKING:
     from lightning_interactions.interactions import Interactions
@@ -25,6 +26,7 @@ __all__ = ["InteractionSimilarity", "similarity"]
 _SPLITS = ("train", "test")
 
 
+@new_tensors_on_cpu()
 def similarity(train: Interactions, test: Interactions, *, threshold: float | None = 0.0) -> Tensor:
     r"""Jaccard similarity of the interactions on training and on test samples of one class (Definition 2.2, Fig. 6).
 

@@ -1,7 +1,8 @@
-"""Where a network is."""
+"""Where a network is, and where new tensors are put."""
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-__all__ = ["device_of", "device_types"]
+__all__ = ["device_of", "device_types", "new_tensors_on_cpu"]
 
 
 def device_of(model: nn.Module) -> torch.device:
@@ -32,6 +33,22 @@ def device_types(model: nn.Module) -> set[str]:
         {'cpu'}
     """
     return {tensor.device.type for tensor in _tensors(model)}
+
+
+@contextmanager
+def new_tensors_on_cpu() -> Iterator[None]:
+    """Put tensors that are made in the block, or in a function decorated so, on the CPU, whatever the user's default.
+
+    Example:
+        >>> with torch.device("meta"), new_tensors_on_cpu():
+        ...     torch.zeros(2).device
+        device(type='cpu')
+    """
+    if torch.get_default_device().type == "cpu":  # the block would slow down every call of torch
+        yield
+    else:
+        with torch.device("cpu"):
+            yield
 
 
 def _tensors(model: nn.Module) -> Iterator[Tensor]:
