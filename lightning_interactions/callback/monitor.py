@@ -248,7 +248,7 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
         """Whether to measure after ``epoch`` completed epochs; 0 is the untrained network. Made to be overridden."""
         return epoch % self.every_n_epochs == 0
 
-    def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
+    def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:  # noqa: ARG002
         """Refuse what cannot work before any data is loaded."""
         if stage != "fit":
             return
@@ -259,8 +259,7 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
                 f" HINT: pass `allow_untested=True` to try."
             )
             raise MisconfigurationException(msg)
-        if self.variables.layer is not None:
-            find_layer(pl_module, self.variables.layer)
+        self._check_name(trainer)
         self._noise_floor = None
         if trainer.global_step == 0:
             # A new training, perhaps after another with the same monitor. A resumed one loads its state after this.
@@ -268,6 +267,11 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
             self.phase_detector.load_state_dict(self._first_phase)
             self._fits = self._no_fits()
             self._faults.forget()
+
+    def on_fit_start(self, trainer: Any, pl_module: Any) -> None:  # noqa: ARG002
+        """Refuse a layer that the network does not have; before this, its own hooks may still have to build it."""
+        if self.variables.layer is not None:
+            find_layer(pl_module, self.variables.layer)
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Take the samples and measure the untrained network; what is set up wrongly fails here."""
@@ -338,6 +342,17 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
         self._fits.load_state_dict(state_dict["fits"])
         if state_dict["noise_floor"] is not None:
             self._noise_floor = NoiseFloor.from_state(state_dict["noise_floor"])
+
+    def _check_name(self, trainer: Any) -> None:
+        """Refuse another monitor of the same name: both would write the same files and log the same keys."""
+        others = [other for other in trainer.callbacks if isinstance(other, InteractionMonitor) and other is not self]
+        same = next((other for other in others if other.name == self.name), None)
+        if same is not None:
+            msg = (
+                f"Each InteractionMonitor of a Trainer must have a name of its own, got a {type(self).__name__} and a"
+                f" {type(same).__name__} with the name {self.name!r}. HINT: pass another `name=` to one of them."
+            )
+            raise MisconfigurationException(msg)
 
     def _measure(self, trainer: Any, pl_module: Any, *, epoch: int, configuring: bool = False) -> dict[str, Any]:
         """Measure, and keep the record; a failure is a record of NaN, except for mistakes in the set-up."""

@@ -74,6 +74,22 @@ def test_an_unknown_layer(refused, cls):
     assert "'features.4'" in message
 
 
+@pytest.mark.parametrize("hook", ["setup", "configure_model"])
+def test_a_layer_that_the_module_builds_in_a_hook(hook, fit, make_monitor, make_module, conv_module_class):
+    class Built(conv_module_class):
+        def __init__(self):
+            super().__init__()
+            self.parts, self.features = self.features, None
+
+    def build(self, **_):
+        self.features = self.parts
+
+    setattr(Built, hook, build)
+    monitor = make_monitor(cls=Later)
+    fit(monitor, module=make_module(Built))
+    assert monitor.history.column("failures") == [0]
+
+
 @monitors
 def test_a_layer_that_puts_out_no_map(refused, cls):
     message = refused(ValueError, cls=cls, layer="head.3")
@@ -274,6 +290,23 @@ def test_bad_options(argument, value):
 def test_two_monitors_without_names_are_refused(make_trainer, make_monitor):
     with pytest.raises(RuntimeError, match="state_key"):
         make_trainer(make_monitor(), make_monitor())
+
+
+@pytest.mark.parametrize("name", [None, "late"])
+def test_so_are_a_monitor_and_one_of_a_class_of_its_own_with_the_same_name(
+    name, make_trainer, make_monitor, make_module, make_loaders
+):
+    trainer = make_trainer(make_monitor(name=name), make_monitor(cls=Later, name=name))
+    with pytest.raises(MisconfigurationException, match=f"Later with the name {name!r}. HINT: pass another `name=`"):
+        trainer.fit(make_module(), *make_loaders())
+    assert trainer.global_step == 0
+
+
+def test_monitors_with_different_names_live_side_by_side(fit, make_monitor):
+    monitors = make_monitor(), make_monitor(cls=Later, name="late")
+    fit(*monitors)
+    assert [monitor.history.epochs for monitor in monitors] == [[0, 1, 2], [2]]
+    assert monitors[0].folder != monitors[1].folder
 
 
 @monitors
