@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -18,8 +19,8 @@ from lightning_interactions.callback.samples import (
     loss_seed,
     prepared,
     take_samples,
-    validating,
 )
+from lightning_interactions.callback.watching import validating
 from lightning_interactions.masking.batches import batch_size
 
 if TYPE_CHECKING:
@@ -80,11 +81,11 @@ def measured_samples(
     """
     prepare: Prepare = partial(prepared, trainer, split=split, seed=seed)
 
-    def loss_batches(loaders: Sequence[Any]) -> list[Samples]:
-        batches, _ = take_samples(loaders, n_loss_samples, seed=loss_seed(seed))
+    def loss_batches(loaders: Sequence[Any], n_batches: float = math.inf) -> list[Samples]:
+        batches, _ = take_samples(loaders, n_loss_samples, seed=loss_seed(seed), n_batches=n_batches)
         return [prepare(batch) for batch in batches]
 
-    train_batches = loss_batches(flatten_loaders(trainer.train_dataloader))
+    train_batches = loss_batches(flatten_loaders(trainer.train_dataloader), trainer.num_training_batches)
     if given is not None:
         explained = given_samples(trainer, *given)
         return MeasuredSamples(explained, train_batches, [explained])

@@ -27,6 +27,7 @@ from lightning_interactions.callback.reference_network import (
 )
 from lightning_interactions.callback.samples import SplitBatch, split_batch
 from lightning_interactions.callback.settings import ExplainSettings
+from lightning_interactions.callback.watching import watching
 from lightning_interactions.checks import check_whole
 from lightning_interactions.distribution.phases import PhaseDetector
 from lightning_interactions.distribution.reference import ReferenceFits, unfitted
@@ -287,7 +288,7 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
             split=self.split_batch or split_batch,
             seed=self.seed,
         )
-        self._take_reference(pl_module)
+        self._take_reference(trainer, pl_module)
         self._publisher = self._new_publisher(trainer)
         if trainer.global_step == 0 and 0 not in self.history and self.should_measure(0):
             record = self._measure(trainer, pl_module, epoch=0, configuring=True)
@@ -295,7 +296,8 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
                 with self._faults.survived("logging the untrained network"):
                     logger.log_metrics(scalars(record, self._prefix), step=0)
         else:
-            self._measurement.rehearse(pl_module, self._measured_samples)
+            with watching(trainer, pl_module):
+                self._measurement.rehearse(pl_module, self._measured_samples)
         self._faults.raise_together()
         for record in list(self.history)[-1:]:
             # `self.log` is not allowed here, and callbacks that monitor a key want it from the first epoch on.
@@ -364,7 +366,7 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
             samples = self._measured_samples
             share = share_of(range(len(samples.explained)), trainer.global_rank, trainer.world_size)
             # The ranks' batch norms may differ until the next step.
-            with first_rank_buffers(pl_module):
+            with watching(trainer, pl_module), first_rank_buffers(pl_module):
                 losses = self._measurement.losses(pl_module, samples)
                 with measurement_bar(trainer, f"Interactions at epoch {epoch}", len(share), self._faults) as progress:
                     self.interactions = self._measurement.explain(
@@ -413,10 +415,10 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
     def _no_fits(self) -> ReferenceFits:
         return ReferenceFits(known_reference(self.reference) or "onset", delta_range=self.delta_range)
 
-    def _take_reference(self, pl_module: Any) -> None:
+    def _take_reference(self, trainer: Any, pl_module: Any) -> None:
         """Explain the samples as the network at a checkpoint sees them, where that is the reference."""
         if is_checkpoint(self.reference):
-            with weights_of(pl_module, self.reference):
+            with watching(trainer, pl_module), weights_of(pl_module, self.reference):
                 self._fits.reference = self._measurement.explain(pl_module, self.held_out)
         reference = self._fits.reference
         if not isinstance(reference, str) and reference.n_variables != self.variables.n_variables:

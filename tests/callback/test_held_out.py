@@ -24,6 +24,33 @@ def test_labels_reset_by_a_permutation_of_the_same_seed_are_no_more_often_among_
     assert among <= 10 + 4 * 2.9
 
 
+LIMITS = {
+    "overfit_batches": ({"overfit_batches": 2}, True, 8),
+    "limit_train_batches": ({"limit_train_batches": 2}, False, 8),
+    "limit_train_batches with shuffling": ({"limit_train_batches": 2}, True, 24),
+    "no limit": ({}, False, 24),
+}
+
+
+@pytest.mark.parametrize(("options", "shuffle", "expected"), LIMITS.values(), ids=LIMITS.keys())
+def test_the_training_loss_is_taken_on_samples_that_are_trained_on(
+    options, shuffle, expected, fit, make_monitor, make_module, conv_module_class, make_loaders
+):
+    class Seeing(conv_module_class):
+        seen = ()
+
+        def training_step(self, batch, _):
+            self.seen = {*self.seen, *batch[0].flatten(1).sum(1).tolist()}
+            return super().training_step(batch, _)
+
+    module, monitor = make_module(Seeing), make_monitor(n_loss_samples=99)
+    fit(monitor, module=module, loaders=make_loaders(batch_size=4, shuffle=shuffle), max_epochs=1, **options)
+    drawn = torch.cat([batch.inputs for batch in monitor._samples.train_batches]).flatten(1).sum(1).tolist()
+    assert len(drawn) == expected
+    if expected == 8:
+        assert set(drawn) == module.seen
+
+
 def test_there_are_none_before_the_training(fit, make_monitor):
     monitor = make_monitor(n_samples=4)
     with pytest.raises(RuntimeError, match="no samples before the training starts"):
