@@ -230,6 +230,7 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
         self._first_phase = self.phase_detector.state_dict()
         self._fits = self._no_fits()
         self._publisher: Publisher | None = None
+        self._earlier_settings: dict[str, str] = {}
 
     @property
     def state_key(self) -> str:
@@ -262,6 +263,7 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
             raise MisconfigurationException(msg)
         self._check_name(trainer)
         self._noise_floor = None
+        self._earlier_settings = {}
         if trainer.global_step == 0:
             # A new training, perhaps after another with the same monitor. A resumed one loads its state after this.
             self.history, self.failures, self.interactions = History(), 0, None
@@ -276,6 +278,7 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
 
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Take the samples and measure the untrained network; what is set up wrongly fails here."""
+        self._compare_settings()
         log_dir = trainer.log_dir  # a collective call: never inside a rank guard
         folder = monitor_folder(log_dir or trainer.default_root_dir, self.name or "")
         self.folder = None if trainer.fast_dev_run else folder
@@ -334,6 +337,7 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
             "failures": self.failures,
             "fits": self._fits.state_dict(),
             "noise_floor": None if self._noise_floor is None else self._noise_floor.state_dict(),
+            "settings": self.settings.described(self.variables),
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -344,6 +348,7 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
         self._fits.load_state_dict(state_dict["fits"])
         if state_dict["noise_floor"] is not None:
             self._noise_floor = NoiseFloor.from_state(state_dict["noise_floor"])
+        self._earlier_settings = state_dict.get("settings", {})  # checkpoints of an earlier version have none
 
     def _check_name(self, trainer: Any) -> None:
         """Refuse another monitor of the same name: both would write the same files and log the same keys."""
@@ -355,6 +360,27 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
                 f" {type(same).__name__} with the name {self.name!r}. HINT: pass another `name=` to one of them."
             )
             raise MisconfigurationException(msg)
+
+    def _compare_settings(self) -> None:
+        """Refuse to go on with records of another number of variables; warn of what else makes them incomparable."""
+        settings = self.settings.described(self.variables)
+        changed = {
+            key: (old, settings.get(key)) for key, old in self._earlier_settings.items() if old != settings.get(key)
+        }
+        if "n_variables" in changed:
+            old, new = changed["n_variables"]
+            msg = (
+                f"The checkpoint's records are of {old} input variables, `variables` has {new}."
+                f" HINT: use the same number, or begin new records by another `name=`."
+            )
+            raise MisconfigurationException(msg)
+        if changed:
+            texts = [f"{key}: {old} before, now {new}" for key, (old, new) in changed.items()]
+            self._faults.warn_once(
+                f"the records before and after the resume cannot be compared, as settings changed: {'; '.join(texts)}."
+                f" HINT: begin new records by another `name=`.",
+                key="settings",
+            )
 
     def _measure(self, trainer: Any, pl_module: Any, *, epoch: int, configuring: bool = False) -> dict[str, Any]:
         """Measure, and keep the record; a failure is a record of NaN, except for mistakes in the set-up."""
