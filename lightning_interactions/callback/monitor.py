@@ -17,7 +17,7 @@ from lightning_interactions.callback.losses import MeanLoss, classification_loss
 from lightning_interactions.callback.measurement import Measurement
 from lightning_interactions.callback.progress import measurement_bar
 from lightning_interactions.callback.publish import Publisher
-from lightning_interactions.callback.ranks import first_rank_buffers, share_of
+from lightning_interactions.callback.ranks import MISTAKES, first_rank_buffers, share_of
 from lightning_interactions.callback.record import failed, scalars, summarize
 from lightning_interactions.callback.reference_network import (
     check_reference_argument,
@@ -400,7 +400,7 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
                     )
                 record = summarize(self.interactions) | self._noise(pl_module, self.interactions.threshold)
         except Exception as error:
-            if configuring and isinstance(error, (ValueError, TypeError)):
+            if configuring and isinstance(error, MISTAKES):
                 raise
             self.failures += 1
             self.interactions = None

@@ -322,6 +322,30 @@ def test_a_network_that_returns_no_logits(refused, cls, make_module):
     assert "forward=" in message
 
 
+MISTAKES = {
+    "a name that is misspelt": ({"forward": lambda model, x: model.backbone(x)}, AttributeError, "backbone"),
+    "a class that is none": ({"output": lambda logits, _: logits[:, 5]}, IndexError, "index 5"),
+    "a key that is none": ({"split_batch": lambda batch: ({"x": batch[0]}["image"], batch[1])}, KeyError, "image"),
+    "a loss not written yet": ({"loss": torch.nn.modules.loss._Loss().forward}, NotImplementedError, ""),
+}
+
+
+def asserting(_, logits):
+    assert len(logits) > 99, "more rows"
+    return logits
+
+
+@monitors
+@pytest.mark.parametrize(("options", "error", "message"), MISTAKES.values(), ids=MISTAKES.keys())
+def test_any_mistake_in_what_the_user_passes(refused, cls, options, error, message):
+    assert message in refused(error, cls=cls, **options)
+
+
+@monitors
+def test_a_network_that_asserts_what_is_not_so(refused, cls, make_module):
+    assert "more rows" in refused(AssertionError, cls=cls, module=make_module(poison=asserting))
+
+
 @monitors
 def test_a_network_called_in_its_own_way(cls, fit, make_monitor, make_module):
     module = make_module(poison=lambda _, logits: {"scores": logits})
