@@ -137,7 +137,7 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
         compiled: likewise.
         forward: ``(module, inputs) -> logits`` for modules that are not called with their inputs alone.
         split_batch: ``batch -> (inputs, targets)`` for batches that are neither ``(inputs, targets)`` nor a mapping
-            with ``labels``.
+            with ``labels``; ``None`` instead passes a batch over, e.g. those of a second loader without labels.
         phase_detector: decides the phase.
         reference: the network from which the decay is made: ``"onset"``, ``"final"``, ``"current"`` (see
             :class:`~lightning_interactions.distribution.reference.ReferenceFits`), interactions, or the path of a
@@ -192,9 +192,8 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
     ) -> None:
         super().__init__()
         check_whole(minimum=1, every_n_epochs=every_n_epochs, n_samples=n_samples, n_loss_samples=n_loss_samples)
-        if name is not None and (not name or "/" in name):
-            msg = f"`name` must be a text without '/', got {name!r}."
-            raise ValueError(msg)
+        _check_name(name)
+        _check_samples(samples)
         check_variables(variables)
         self.settings = ExplainSettings(
             output, noise_ratio, solver, mask_batch_size, precision, channels_last, compiled, forward
@@ -261,7 +260,7 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
                 f" HINT: pass `allow_untested=True` to try."
             )
             raise MisconfigurationException(msg)
-        self._check_name(trainer)
+        self._check_own_name(trainer)
         self._noise_floor = None
         self._earlier_settings = {}
         if trainer.global_step == 0:
@@ -290,6 +289,7 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
             given=self.samples,
             split=self.split_batch or split_batch,
             seed=self.seed,
+            mask_batch_size=self.settings.mask_batch_size,
         )
         self._take_reference(trainer, pl_module)
         self._publisher = self._new_publisher(trainer)
@@ -350,13 +350,13 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
             self._noise_floor = NoiseFloor.from_state(state_dict["noise_floor"])
         self._earlier_settings = state_dict.get("settings", {})  # checkpoints of an earlier version have none
 
-    def _check_name(self, trainer: Any) -> None:
+    def _check_own_name(self, trainer: Any) -> None:
         """Refuse another monitor of the same name: both would write the same files and log the same keys."""
         others = [other for other in trainer.callbacks if isinstance(other, InteractionMonitor) and other is not self]
         same = next((other for other in others if other.name == self.name), None)
         if same is not None:
             msg = (
-                f"Each InteractionMonitor of a Trainer must have a name of its own, got a {type(self).__name__} and a"
+                f"Each InteractionMonitor of a Trainer must have a name of its own, got {type(self).__name__} and"
                 f" {type(same).__name__} with the name {self.name!r}. HINT: pass another `name=` to one of them."
             )
             raise MisconfigurationException(msg)
@@ -492,3 +492,21 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
     @property
     def _prefix(self) -> str:
         return tag_prefix(self.name)
+
+
+def _check_name(name: str | None) -> None:
+    """Refuse a name that is no folder's of its own."""
+    if name is not None and (name in ("", ".", "..") or "/" in name or "\\" in name):
+        msg = f"`name` must be a text without slashes, and other than '.' and '..', got {name!r}."
+        raise ValueError(msg)
+
+
+def _check_samples(samples: Any) -> None:
+    """Refuse what is not a pair, such as a data set or its loader."""
+    if samples is not None and not (isinstance(samples, (tuple, list)) and len(samples) == 2):  # noqa: PLR2004
+        got = f"{len(samples)} entries" if isinstance(samples, (tuple, list)) else f"a {type(samples).__name__}"
+        msg = (
+            f"`samples` must be (inputs, targets), got {got}."
+            f" HINT: a batch is such a pair, as in `samples=next(iter(data_loader))`."
+        )
+        raise TypeError(msg)

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, DistributedSampler, IterableDataset, SequentialSampler
 
 from lightning_interactions.callback.watching import validating
-from lightning_interactions.masking.batches import batch_size, join_rows, leaves, take_rows, to_device
+from lightning_interactions.masking.batches import batch_size, join_rows, leaves, split_rows, take_rows, to_device
 from lightning_interactions.masking.observe import random_state_kept
 
 __all__ = [
@@ -33,8 +33,8 @@ __all__ = [
     "take_samples",
 ]
 
-SplitBatch = Callable[[Any], tuple[Any, Tensor]]
-"""``batch -> (inputs, targets)``."""
+SplitBatch = Callable[[Any], tuple[Any, Tensor] | None]
+"""``batch -> (inputs, targets)``, or ``None`` for a batch to pass over, e.g. one without labels."""
 
 Accept = Callable[[Any], list[bool]]
 """Says of each sample of a batch of inputs whether it is wanted."""
@@ -62,15 +62,32 @@ class Samples:
         return batch_size(self.inputs)
 
     @classmethod
-    def joined(cls, parts: Sequence[Samples]) -> Samples:
-        """Several sets of samples as one; their inputs must have the same structure and shape.
+    def joined(cls, parts: Sequence[Samples], join: Callable[[Sequence[Any]], Any] = join_rows) -> Samples:
+        """Several sets of samples as one.
+
+        Args:
+            parts: the sets.
+            join: makes one batch of inputs of several; by default they must have the same structure and shape.
+
+        Raises:
+            ValueError: if they do not fit together.
 
         Example:
             >>> some = Samples(torch.zeros(2, 3), torch.tensor([0, 1]))
             >>> Samples.joined([some, some]).targets.tolist()
             [0, 1, 0, 1]
         """
-        return cls(join_rows([part.inputs for part in parts]), torch.cat([part.targets for part in parts]))
+        return cls(join([part.inputs for part in parts]), join_rows([part.targets for part in parts]))
+
+    def pieces(self, size: int) -> list[Samples]:
+        """The samples in sets of at most ``size``, which share their memory.
+
+        Example:
+            >>> [len(piece) for piece in Samples(torch.zeros(5, 2), torch.zeros(5)).pieces(2)]
+            [2, 2, 1]
+        """
+        pieces = zip(split_rows(self.inputs, size), split_rows(self.targets, size), strict=True)
+        return [Samples(inputs, targets) for inputs, targets in pieces]
 
 
 def split_batch(batch: Any) -> tuple[Any, Tensor]:
@@ -106,7 +123,7 @@ def split_batch(batch: Any) -> tuple[Any, Tensor]:
     if len(batch) < 2 or not isinstance(batch[1], Tensor):  # noqa: PLR2004
         msg = (
             f"A batch must hold inputs and then a tensor of targets, got {[type(part).__name__ for part in batch]}."
-            f" HINT: pass `split_batch=lambda batch: (inputs, targets)`."
+            f" HINT: pass `split_batch=lambda batch: (inputs, targets)`; for a batch without labels it may return None."
         )
         raise ValueError(msg)
     return batch[0], batch[1]
@@ -214,7 +231,7 @@ def fixed_random_state(seed: int) -> Iterator[None]:
         yield
 
 
-def prepared(trainer: Any, batch: Any, split: SplitBatch, *, seed: int) -> Samples:
+def prepared(trainer: Any, batch: Any, split: SplitBatch, *, seed: int) -> Samples | None:
     """A loader's batch as the network takes it: through the user's transfer hooks and the Trainer's precision.
 
     Args:
@@ -224,7 +241,7 @@ def prepared(trainer: Any, batch: Any, split: SplitBatch, *, seed: int) -> Sampl
         seed: of the random numbers that hooks draw.
 
     Returns:
-        the samples, on the CPU.
+        the samples, on the CPU; ``None`` where ``split`` passes the batch over.
 
     Raises:
         TypeError: if ``split`` does not know such batches.
@@ -235,7 +252,10 @@ def prepared(trainer: Any, batch: Any, split: SplitBatch, *, seed: int) -> Sampl
         batch = trainer.precision_plugin.convert_input(batch)
         batch = trainer.lightning_module._on_before_batch_transfer(batch)  # noqa: SLF001
         batch = trainer.strategy.batch_to_device(batch)
-    inputs, targets = split(batch)
+    parts = split(batch)
+    if parts is None:
+        return None
+    inputs, targets = parts
     return Samples(to_device(inputs, "cpu"), torch.as_tensor(targets).detach().cpu())
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 
 N_TRAIN = 1000
@@ -49,6 +50,34 @@ def test_the_training_loss_is_taken_on_samples_that_are_trained_on(
     assert len(drawn) == expected
     if expected == 8:
         assert set(drawn) == module.seen
+
+
+@pytest.mark.parametrize(("mask_batch_size", "largest"), [("auto", 64), (16, 16), (256, 64)])
+def test_given_samples_pass_in_pieces_with_the_loss_of_the_whole(
+    mask_batch_size, largest, fit, make_monitor, make_module, draw
+):
+    images, labels = draw(150, 3)
+    sizes, losses = [], []
+
+    def noting(logits, targets):
+        losses.append(len(targets))
+        return functional.cross_entropy(logits, targets)
+
+    def spying(_, logits):
+        sizes.append(len(logits))
+        return logits
+
+    module = make_module(poison=spying)
+    monitor = make_monitor(samples=(images, labels), loss=noting, mask_batch_size=mask_batch_size)
+    monitor.should_measure = lambda epoch: epoch == 1
+    fit(monitor, module=module, max_epochs=1)
+    pieces = [size for size in losses if size not in {8, 2}]
+    assert sum(pieces) == 2 * 150  # in the rehearsal and in the measurement
+    assert max(pieces) == largest
+    module.eval()
+    with torch.no_grad():
+        expected = functional.cross_entropy(module.head(module.features(images)), labels).item()
+    assert monitor.history[1]["held_out_loss"] == pytest.approx(expected, rel=1e-6)
 
 
 def test_there_are_none_before_the_training(fit, make_monitor):

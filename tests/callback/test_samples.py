@@ -449,6 +449,19 @@ def test_so_it_is_with_the_sampler_that_lightning_wraps():
 # -- Samples -----------------------------------------------------------------------------------------------------------
 
 
+def test_samples_of_different_shape_are_shown():
+    with pytest.raises(ValueError, match=r"got \[\(3, 2\), \(3, 1\)\].*HINT: .*samples=\(inputs, targets\)"):
+        Samples.joined([Samples(X, Y), Samples(X[:, :1], Y)])
+
+
+def test_pieces_are_the_samples_in_order():
+    pieces = Samples({"x": X, "flag": True}, Y).pieces(2)
+    assert [len(piece) for piece in pieces] == [2, 1]
+    assert torch.equal(Samples.joined(pieces).inputs["x"], X)
+    assert torch.equal(torch.cat([piece.targets for piece in pieces]), Y)
+    assert Samples(X[:0], Y[:0]).pieces(2) == []
+
+
 def test_joined_samples():
     one = Samples({"x": X}, Y)
     joined = Samples.joined([one, one])

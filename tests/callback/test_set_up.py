@@ -187,6 +187,87 @@ def test_a_batch_of_an_unknown_kind_and_the_way_out(
     assert monitor.history[2]["n_samples"] == 4
 
 
+TABLE = TensorDataset(torch.rand(4, 1, 8, 8), torch.zeros(4))
+
+
+@pytest.mark.parametrize(
+    ("samples", "got"),
+    [
+        (TABLE, "a TensorDataset"),
+        (DataLoader(TABLE, 2), "a DataLoader"),
+        (TABLE.tensors[0], "a Tensor"),
+        ({"x": TABLE.tensors[0]}, "a dict"),
+        ((*TABLE.tensors, None), "3 entries"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_samples_that_are_no_pair(samples, got, make_monitor):
+    with pytest.raises(TypeError, match=rf"`samples` must be \(inputs, targets\), got {got}. HINT: .*next\(iter"):
+        make_monitor(samples=samples)
+
+
+@monitors
+def test_validation_data_without_samples(refused, cls, make_loaders):
+    train, _ = make_loaders()
+    empty = DataLoader(TensorDataset(torch.zeros(0, 1, 8, 8), torch.zeros(0)), 4)
+    message = refused(MisconfigurationException, cls=cls, loaders=(train, empty))
+    assert "have none" in message
+    assert "samples=(inputs, targets)" in message
+
+
+@monitors
+def test_held_out_images_of_two_sizes(refused, cls, make_loaders, make_module, conv_module_class):
+    class Two(conv_module_class):
+        def validation_step(self, *_, **__):
+            pass
+
+    train, val = make_loaders()
+    larger = DataLoader(TensorDataset(torch.rand(8, 1, 12, 12), torch.zeros(8)), 4)
+    message = refused(ValueError, cls=cls, module=make_module(Two), loaders=(train, [val, larger]), n_samples=12)
+    assert "1, 12, 12)" in message
+    assert "samples=(inputs, targets)" in message
+
+
+class Semi:
+    """A batch with labels and one without, as semi-supervised trainings have them."""
+
+    def __init__(self, draw):
+        images, labels = draw(40, 5)
+        self.labelled = DataLoader(TensorDataset(images[:8], labels[:8]), 4, shuffle=True)
+        self.unlabelled = DataLoader(TensorDataset(images[8:]), 4, shuffle=True)
+
+    @staticmethod
+    def split(batch):
+        return None if len(batch) == 1 else tuple(batch)
+
+
+@monitors
+def test_a_loader_without_labels_is_passed_over(cls, fit, make_monitor, make_module, conv_module_class, draw):
+    class Both(conv_module_class):
+        def training_step(self, batch, index):
+            return super().training_step(batch["labelled"], index) + self.features(batch["unlabelled"][0]).mean()
+
+        def validation_step(self, *_, **__):
+            pass
+
+    data = Semi(draw)
+    train = {"unlabelled": data.unlabelled, "labelled": data.labelled}
+    monitor = make_monitor(cls=cls, split_batch=data.split, n_loss_samples=8)
+    fit(monitor, module=make_module(Both), loaders=(train, [data.unlabelled, data.labelled]))
+    assert monitor.failures == 0
+    measured = monitor._samples
+    for batches in (measured.train_batches, measured.held_out_batches):
+        found = torch.cat([batch.inputs for batch in batches])
+        assert sorted(found.sum((1, 2, 3)).tolist()) == sorted(data.labelled.dataset.tensors[0].sum((1, 2, 3)).tolist())
+    assert len(measured.explained) == 4
+
+
+@monitors
+def test_not_all_batches_can_be_passed_over(refused, cls):
+    message = refused(MisconfigurationException, cls=cls, split_batch=lambda _: None)
+    assert "`split_batch` must pass some batches over and not all" in message
+
+
 def test_fewer_samples_than_asked(fit, make_monitor, monitor_warnings):
     monitor = make_monitor(n_samples=50)
     with pytest.warns(UserWarning, match="InteractionMonitor") as caught:
@@ -278,6 +359,9 @@ def test_bad_numbers(argument, number, error):
         ("output", "logits"),
         ("name", ""),
         ("name", "a/b"),
+        ("name", "a\\b"),
+        ("name", "."),
+        ("name", ".."),
         ("on_error", "ignore"),
     ],
 )
