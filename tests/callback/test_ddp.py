@@ -116,8 +116,8 @@ def test_a_training_on_two_processes(folder):
     for rank in watched:
         assert rank["metrics"]["interactions/l1"] == pytest.approx(watched[0]["history"][3]["l1"], rel=1e-6)
 
-    # What the samples look like; at each measurement an .npz, a picture and the history; and a second picture once there
-    # is a reference: on rank 0 alone.
+    # What the samples look like; at each measurement an .npz, a picture and the history; a second one once there is a
+    # reference: on rank 0 alone.
     assert [rank["writes"] for rank in watched] == [1 + 4 * 3 + 3, 0]
     names = {path.name for path in (folder / "with" / "interactions").iterdir()}
     files = {f"epoch={epoch:04d}{end}" for epoch in range(4) for end in (".npz", "_strength.png")}
