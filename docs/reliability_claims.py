@@ -183,7 +183,7 @@ CLAIMS: dict[str, list[tuple[str, tuple[str, ...]]]] = {
         ),
         (
             "A damaged file is named and passed over",
-            ("callback/test_fits.py::test_a_damaged_file_is_named_and_its_epoch_left",),
+            ("callback/test_fits.py::test_a_damaged_file_is_named_and_its_epoch_has_no_fit",),
         ),
         (
             "The samples do not depend on the random state of the process",

@@ -59,7 +59,7 @@ class Restored:
 
     def split(self, batch: Any) -> tuple[Any, Tensor]:
         """Inputs and targets of a batch."""
-        return (self.monitor.split_batch or split_batch)(batch)
+        return (self.monitor.split_batch or split_batch)(batch)  # type: ignore[return-value]  # none is passed over
 
 
 def restore(run: RunFolder, epoch: int) -> Restored:

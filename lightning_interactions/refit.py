@@ -7,7 +7,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lightning_interactions.distribution.reference import ReferenceFits
+from lightning_interactions.distribution.reference import FIT_LISTS, FIT_NUMBERS, ReferenceFits
 from lightning_interactions.history import History
 from lightning_interactions.interactions import Interactions
 from lightning_interactions.run_files import history_file, interactions_file, measured_epochs, run_folder
@@ -39,14 +39,16 @@ def refit(
         bootstraps: resamplings for the intervals.
 
     Returns:
-        the run's history with the keys of the fit (``spindle_share``, ``decay_positive``, …) in every record.
+        the run's history, in which the keys of the fit (``spindle_share``, ``decay_positive``, …) come from this
+        reference alone: they are NaN in the records of epochs whose interactions are not in the folder.
 
     Raises:
         FileNotFoundError: if the folder holds no run.
         ValueError: for an unknown reference, or one with another number of variables, or a damaged history.
 
     Warns:
-        UserWarning: once for every file that cannot be read; its epoch keeps the keys it has.
+        UserWarning: once for every file that cannot be read, and once for all epochs that were measured but have no
+            file, as those before a resume that began a new folder.
 
     Example:
         >>> import tempfile, torch
@@ -70,13 +72,15 @@ def refit(
         delta_range=delta_range,
         bootstraps=bootstraps,
     )
-    for epoch in measured_epochs(folder):
-        if epoch not in history:
-            continue
+    for record in list(history):
+        history.update(record["epoch"], _without_fit(record))
+    stored = [epoch for epoch in measured_epochs(folder) if epoch in history]
+    _warn_of_missing(folder, history, stored)
+    for epoch in stored:
         try:
             interactions = Interactions.load(interactions_file(folder, epoch))
         except ValueError as error:
-            warnings.warn(f"{error} Epoch {epoch} is left as it is.", stacklevel=2)
+            warnings.warn(f"{error} Epoch {epoch} has no fit.", stacklevel=2)
             continue
         _check_variables(reference, interactions)
         fits.add(epoch, interactions, _number(folder, history[epoch], "held_out_loss"))
@@ -85,6 +89,23 @@ def refit(
     onset = _number(folder, list(history)[-1], "onset_epoch") if len(history) else None
     _update(history, fits, onset)
     return history
+
+
+def _without_fit(record: dict[str, Any]) -> dict[str, Any]:
+    """The keys of a record's fit, which has another reference, with NaN."""
+    fit = {key: record[key] for key in (*FIT_NUMBERS, *FIT_LISTS) if key in record}
+    return {key: [math.nan] * len(value) if isinstance(value, list) else math.nan for key, value in fit.items()}
+
+
+def _warn_of_missing(folder: Path, history: History, stored: list[int]) -> None:
+    """Warn of epochs without a file, but for those whose measurement failed, which never had one."""
+    missing = [record["epoch"] for record in history if record.get("n_samples") and record["epoch"] not in stored]
+    if missing:
+        warnings.warn(
+            f"'{folder}' holds no interactions of the epochs {missing}, which have no fit. HINT: a resumed training"
+            f" leaves them in the folder it began in: copy its files 'epoch=….npz' here.",
+            stacklevel=3,
+        )
 
 
 def _number(folder: Path, record: dict[str, Any], key: str) -> float:

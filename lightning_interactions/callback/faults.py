@@ -88,7 +88,10 @@ class Faults:
     def _raise_kept(self) -> None:
         error, self._kept = self._kept, None
         if error is not None:
-            raise error
+            try:
+                raise error
+            finally:
+                del error  # which knows this frame: else what failed would stay in memory
 
 
 def text_of(error: Exception) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -17,20 +18,24 @@ from lightning_interactions.callback.samples import (
     flatten_loaders,
     loss_seed,
     prepared,
+    split_batch,
     take_samples,
-    validating,
 )
+from lightning_interactions.callback.watching import validating
 from lightning_interactions.masking.batches import batch_size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from lightning_interactions.masking.memory import MaskBatchSize
     from lightning_interactions.masking.variables import Variables
 
 __all__ = ["MeasuredSamples", "Prepare", "explained_samples", "given_samples", "measured_samples"]
 
-Prepare = Callable[[Any], Samples]
-"""A loader's batch as the network takes it."""
+Prepare = Callable[[Any], Samples | None]
+"""A loader's batch as the network takes it; ``None`` for one to pass over."""
+
+_LARGEST_PIECE = 64  # of samples that a user has given, in the forward pass for the loss
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,7 @@ def measured_samples(
     given: tuple[Any, Any] | None,
     split: SplitBatch,
     seed: int,
+    mask_batch_size: MaskBatchSize = "auto",
 ) -> MeasuredSamples:
     """Take the samples of a training that begins.
 
@@ -69,26 +75,34 @@ def measured_samples(
             validation data loaders.
         split: parts a batch into inputs and targets.
         seed: decides which samples are taken.
+        mask_batch_size: masked inputs in one forward pass; of the given samples there are no more in one, either.
 
     Returns:
         the samples, on the CPU.
 
     Raises:
-        MisconfigurationException: if there are no held-out samples, or none has enough variables.
+        MisconfigurationException: if there are no held-out samples, none has enough variables, or ``split`` passes all
+            batches over.
         TypeError: if ``split`` does not know such batches.
         ValueError: likewise, or if ``given`` are not as many inputs as targets.
     """
     prepare: Prepare = partial(prepared, trainer, split=split, seed=seed)
 
-    def loss_batches(loaders: Sequence[Any]) -> list[Samples]:
-        batches, _ = take_samples(loaders, n_loss_samples, seed=loss_seed(seed))
-        return [prepare(batch) for batch in batches]
+    def loss_batches(loaders: Sequence[Any], n_batches: float = math.inf) -> list[Samples]:
+        batches, _ = take_samples(loaders, n_loss_samples, seed=loss_seed(seed), n_batches=n_batches)
+        return _not_passed_over([prepare(batch) for batch in batches])
 
-    train_batches = loss_batches(flatten_loaders(trainer.train_dataloader))
+    def loaders_in(part: Any) -> list[Any]:
+        # Only a user's function passes batches over, and no others are read to find out.
+        loaders = flatten_loaders(part)
+        return loaders if split is split_batch else _with_samples(loaders, prepare, seed)
+
+    train_batches = loss_batches(loaders_in(trainer.train_dataloader), trainer.num_training_batches)
     if given is not None:
         explained = given_samples(trainer, *given)
-        return MeasuredSamples(explained, train_batches, [explained])
-    loaders = _validation_loaders(trainer)
+        size = min(_LARGEST_PIECE, mask_batch_size) if isinstance(mask_batch_size, int) else _LARGEST_PIECE
+        return MeasuredSamples(explained, train_batches, explained.pieces(size))
+    loaders = loaders_in(_validation_loaders(trainer))
     explained = explained_samples(loaders, variables, n_samples, seed=seed, prepare=prepare)
     return MeasuredSamples(explained, train_batches, loss_batches(loaders))
 
@@ -125,7 +139,8 @@ def explained_samples(
         ``n_samples`` samples, or with a warning as many as there are.
 
     Raises:
-        MisconfigurationException: if no sample has enough variables.
+        MisconfigurationException: if there are no samples, or none has enough variables.
+        ValueError: if samples of several batches cannot stand in one.
 
     Example:
         >>> import torch
@@ -137,21 +152,54 @@ def explained_samples(
     """
 
     def has_variables(batch: Any) -> list[bool]:
-        return [draw is not None for draw in variables.draw(prepare(batch).inputs)]
+        samples = prepare(batch)
+        if samples is None:
+            return [False]
+        return [draw is not None for draw in variables.draw(samples.inputs)]
 
     batches, skipped = take_samples(loaders, n_samples, seed=seed, accept=has_variables, together=True)
+    if not batches and not skipped:
+        msg = (
+            "InteractionMonitor needs held-out samples, but the validation data loaders have none."
+            " HINT: look at the validation data, or give the monitor `samples=(inputs, targets)`."
+        )
+        raise MisconfigurationException(msg)
     if not batches:
         msg = (
             f"None of the {skipped} held-out samples has {variables.n_variables} input variables."
             f" HINT: use a smaller `n_variables`."
         )
         raise MisconfigurationException(msg)
-    samples = Samples.joined([prepare(batch) for batch in batches])
+    samples = Samples.joined(_not_passed_over([prepare(batch) for batch in batches]), variables.join)
     if len(samples) < n_samples:
         rank_zero_warn(
             f"InteractionMonitor was asked for n_samples={n_samples} but found {len(samples)} held-out samples"
             f" with {variables.n_variables} input variables; it uses these."
         )
+    return samples
+
+
+def _with_samples(loaders: list[Any], prepare: Prepare, seed: int) -> list[Any]:
+    """The loaders whose batches are not passed over, such as those without labels; told by one sample of each."""
+    if len(loaders) == 1:
+        return loaders
+    firsts = [take_samples([loader], 1, seed=seed)[0] for loader in loaders]
+    return [loader for loader, first in zip(loaders, firsts, strict=True) if first and prepare(first[0]) is not None]
+
+
+def _not_passed_over(batches: list[Samples | None]) -> list[Samples]:
+    """The batches that are none to pass over.
+
+    Raises:
+        MisconfigurationException: if all are.
+    """
+    samples = [batch for batch in batches if batch is not None]
+    if batches and not samples:
+        msg = (
+            f"`split_batch` must pass some batches over and not all, got None for each of {len(batches)}."
+            f" HINT: it returns (inputs, targets) of a batch with labels."
+        )
+        raise MisconfigurationException(msg)
     return samples
 
 

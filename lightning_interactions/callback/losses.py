@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 from torch.nn import functional
 
-from lightning_interactions.masking.batches import batch_size, to_device
+from lightning_interactions.masking.batches import batch_size, take_rows, to_device
 from lightning_interactions.masking.devices import device_of
 from lightning_interactions.masking.network import Forward, call_network
 from lightning_interactions.masking.observe import observing
@@ -87,8 +87,9 @@ def mean_loss(
     total, count = 0.0, 0
     with observing(model):
         for batch in batches:
-            logits = logits_of(forward(model, to_device(batch.inputs, device))).float()
             size = batch_size(batch.inputs)
+            inputs = take_rows(batch.inputs, slice(size))  # a copy: a network may work on its inputs in place
+            logits = logits_of(forward(model, to_device(inputs, device))).float()
             total += loss(logits, batch.targets.to(device)).item() * size
             count += size
     return total / count if count else float("nan")

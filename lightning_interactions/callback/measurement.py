@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lightning_interactions.callback.faults import Faults, text_of
 from lightning_interactions.callback.losses import MeanLoss, classification_loss, mean_loss
-from lightning_interactions.callback.ranks import share_out, together
+from lightning_interactions.callback.ranks import MISTAKES, share_out, together
 from lightning_interactions.callback.samples import Samples
 from lightning_interactions.masking.batches import take_rows
 from lightning_interactions.masking.network import call_network
@@ -61,15 +61,14 @@ class Measurement:
         A collective call.
 
         Raises:
-            TypeError: for such a mistake.
-            ValueError: likewise.
+            Exception: one of :data:`~.ranks.MISTAKES`, for such a mistake.
         """
         explained = samples.explained
         rows = [row for row, _ in usable_draws(self.variables.draw(explained.inputs))][:1] or slice(None)
         try:
             self.losses(module, samples)
             self.explain(module, Samples(take_rows(explained.inputs, rows), explained.targets[rows]), solver="none")
-        except (ValueError, TypeError):
+        except MISTAKES:
             raise
         except Exception as error:  # noqa: BLE001  # the network's own trouble; the measurement will tell
             self.faults.take(error, "a rehearsal on one sample failed with", "rehearsal")

@@ -17,7 +17,7 @@ from lightning_interactions.callback.losses import MeanLoss, classification_loss
 from lightning_interactions.callback.measurement import Measurement
 from lightning_interactions.callback.progress import measurement_bar
 from lightning_interactions.callback.publish import Publisher
-from lightning_interactions.callback.ranks import first_rank_buffers, share_of
+from lightning_interactions.callback.ranks import MISTAKES, first_rank_buffers, share_of
 from lightning_interactions.callback.record import failed, scalars, summarize
 from lightning_interactions.callback.reference_network import (
     check_reference_argument,
@@ -27,6 +27,7 @@ from lightning_interactions.callback.reference_network import (
 )
 from lightning_interactions.callback.samples import SplitBatch, split_batch
 from lightning_interactions.callback.settings import ExplainSettings
+from lightning_interactions.callback.watching import watching
 from lightning_interactions.checks import check_whole
 from lightning_interactions.distribution.phases import PhaseDetector
 from lightning_interactions.distribution.reference import ReferenceFits, unfitted
@@ -136,7 +137,7 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
         compiled: likewise.
         forward: ``(module, inputs) -> logits`` for modules that are not called with their inputs alone.
         split_batch: ``batch -> (inputs, targets)`` for batches that are neither ``(inputs, targets)`` nor a mapping
-            with ``labels``.
+            with ``labels``; ``None`` instead passes a batch over, e.g. those of a second loader without labels.
         phase_detector: decides the phase.
         reference: the network from which the decay is made: ``"onset"``, ``"final"``, ``"current"`` (see
             :class:`~lightning_interactions.distribution.reference.ReferenceFits`), interactions, or the path of a
@@ -191,9 +192,8 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
     ) -> None:
         super().__init__()
         check_whole(minimum=1, every_n_epochs=every_n_epochs, n_samples=n_samples, n_loss_samples=n_loss_samples)
-        if name is not None and (not name or "/" in name):
-            msg = f"`name` must be a text without '/', got {name!r}."
-            raise ValueError(msg)
+        _check_name(name)
+        _check_samples(samples)
         check_variables(variables)
         self.settings = ExplainSettings(
             output, noise_ratio, solver, mask_batch_size, precision, channels_last, compiled, forward
@@ -229,6 +229,7 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
         self._first_phase = self.phase_detector.state_dict()
         self._fits = self._no_fits()
         self._publisher: Publisher | None = None
+        self._earlier_settings: dict[str, str] = {}
 
     @property
     def state_key(self) -> str:
@@ -248,7 +249,7 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
         """Whether to measure after ``epoch`` completed epochs; 0 is the untrained network. Made to be overridden."""
         return epoch % self.every_n_epochs == 0
 
-    def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
+    def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:  # noqa: ARG002
         """Refuse what cannot work before any data is loaded."""
         if stage != "fit":
             return
@@ -259,9 +260,9 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
                 f" HINT: pass `allow_untested=True` to try."
             )
             raise MisconfigurationException(msg)
-        if self.variables.layer is not None:
-            find_layer(pl_module, self.variables.layer)
+        self._check_own_name(trainer)
         self._noise_floor = None
+        self._earlier_settings = {}
         if trainer.global_step == 0:
             # A new training, perhaps after another with the same monitor. A resumed one loads its state after this.
             self.history, self.failures, self.interactions = History(), 0, None
@@ -269,8 +270,14 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
             self._fits = self._no_fits()
             self._faults.forget()
 
+    def on_fit_start(self, trainer: Any, pl_module: Any) -> None:  # noqa: ARG002
+        """Refuse a layer that the network does not have; before this, its own hooks may still have to build it."""
+        if self.variables.layer is not None:
+            find_layer(pl_module, self.variables.layer)
+
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Take the samples and measure the untrained network; what is set up wrongly fails here."""
+        self._compare_settings()
         log_dir = trainer.log_dir  # a collective call: never inside a rank guard
         folder = monitor_folder(log_dir or trainer.default_root_dir, self.name or "")
         self.folder = None if trainer.fast_dev_run else folder
@@ -282,8 +289,9 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
             given=self.samples,
             split=self.split_batch or split_batch,
             seed=self.seed,
+            mask_batch_size=self.settings.mask_batch_size,
         )
-        self._take_reference(pl_module)
+        self._take_reference(trainer, pl_module)
         self._publisher = self._new_publisher(trainer)
         if trainer.global_step == 0 and 0 not in self.history and self.should_measure(0):
             record = self._measure(trainer, pl_module, epoch=0, configuring=True)
@@ -291,7 +299,8 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
                 with self._faults.survived("logging the untrained network"):
                     logger.log_metrics(scalars(record, self._prefix), step=0)
         else:
-            self._measurement.rehearse(pl_module, self._measured_samples)
+            with watching(trainer, pl_module):
+                self._measurement.rehearse(pl_module, self._measured_samples)
         self._faults.raise_together()
         for record in list(self.history)[-1:]:
             # `self.log` is not allowed here, and callbacks that monitor a key want it from the first epoch on.
@@ -328,6 +337,7 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
             "failures": self.failures,
             "fits": self._fits.state_dict(),
             "noise_floor": None if self._noise_floor is None else self._noise_floor.state_dict(),
+            "settings": self.settings.described(self.variables),
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -338,6 +348,39 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
         self._fits.load_state_dict(state_dict["fits"])
         if state_dict["noise_floor"] is not None:
             self._noise_floor = NoiseFloor.from_state(state_dict["noise_floor"])
+        self._earlier_settings = state_dict.get("settings", {})  # checkpoints of an earlier version have none
+
+    def _check_own_name(self, trainer: Any) -> None:
+        """Refuse another monitor of the same name: both would write the same files and log the same keys."""
+        others = [other for other in trainer.callbacks if isinstance(other, InteractionMonitor) and other is not self]
+        same = next((other for other in others if other.name == self.name), None)
+        if same is not None:
+            msg = (
+                f"Each InteractionMonitor of a Trainer must have a name of its own, got {type(self).__name__} and"
+                f" {type(same).__name__} with the name {self.name!r}. HINT: pass another `name=` to one of them."
+            )
+            raise MisconfigurationException(msg)
+
+    def _compare_settings(self) -> None:
+        """Refuse to go on with records of another number of variables; warn of what else makes them incomparable."""
+        settings = self.settings.described(self.variables)
+        changed = {
+            key: (old, settings.get(key)) for key, old in self._earlier_settings.items() if old != settings.get(key)
+        }
+        if "n_variables" in changed:
+            old, new = changed["n_variables"]
+            msg = (
+                f"The checkpoint's records are of {old} input variables, `variables` has {new}."
+                f" HINT: use the same number, or begin new records by another `name=`."
+            )
+            raise MisconfigurationException(msg)
+        if changed:
+            texts = [f"{key}: {old} before, now {new}" for key, (old, new) in changed.items()]
+            self._faults.warn_once(
+                f"the records before and after the resume cannot be compared, as settings changed: {'; '.join(texts)}."
+                f" HINT: begin new records by another `name=`.",
+                key="settings",
+            )
 
     def _measure(self, trainer: Any, pl_module: Any, *, epoch: int, configuring: bool = False) -> dict[str, Any]:
         """Measure, and keep the record; a failure is a record of NaN, except for mistakes in the set-up."""
@@ -349,7 +392,7 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
             samples = self._measured_samples
             share = share_of(range(len(samples.explained)), trainer.global_rank, trainer.world_size)
             # The ranks' batch norms may differ until the next step.
-            with first_rank_buffers(pl_module):
+            with watching(trainer, pl_module), first_rank_buffers(pl_module):
                 losses = self._measurement.losses(pl_module, samples)
                 with measurement_bar(trainer, f"Interactions at epoch {epoch}", len(share), self._faults) as progress:
                     self.interactions = self._measurement.explain(
@@ -357,7 +400,7 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
                     )
                 record = summarize(self.interactions) | self._noise(pl_module, self.interactions.threshold)
         except Exception as error:
-            if configuring and isinstance(error, (ValueError, TypeError)):
+            if configuring and isinstance(error, MISTAKES):
                 raise
             self.failures += 1
             self.interactions = None
@@ -398,10 +441,10 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
     def _no_fits(self) -> ReferenceFits:
         return ReferenceFits(known_reference(self.reference) or "onset", delta_range=self.delta_range)
 
-    def _take_reference(self, pl_module: Any) -> None:
+    def _take_reference(self, trainer: Any, pl_module: Any) -> None:
         """Explain the samples as the network at a checkpoint sees them, where that is the reference."""
         if is_checkpoint(self.reference):
-            with weights_of(pl_module, self.reference):
+            with watching(trainer, pl_module), weights_of(pl_module, self.reference):
                 self._fits.reference = self._measurement.explain(pl_module, self.held_out)
         reference = self._fits.reference
         if not isinstance(reference, str) and reference.n_variables != self.variables.n_variables:
@@ -449,3 +492,21 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
     @property
     def _prefix(self) -> str:
         return tag_prefix(self.name)
+
+
+def _check_name(name: str | None) -> None:
+    """Refuse a name that is no folder's of its own."""
+    if name is not None and (name in ("", ".", "..") or "/" in name or "\\" in name):
+        msg = f"`name` must be a text without slashes, and other than '.' and '..', got {name!r}."
+        raise ValueError(msg)
+
+
+def _check_samples(samples: Any) -> None:
+    """Refuse what is not a pair, such as a data set or its loader."""
+    if samples is not None and not (isinstance(samples, (tuple, list)) and len(samples) == 2):  # noqa: PLR2004
+        got = f"{len(samples)} entries" if isinstance(samples, (tuple, list)) else f"a {type(samples).__name__}"
+        msg = (
+            f"`samples` must be (inputs, targets), got {got}."
+            f" HINT: a batch is such a pair, as in `samples=next(iter(data_loader))`."
+        )
+        raise TypeError(msg)

@@ -12,9 +12,12 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-__all__ = ["RankError", "first_rank_buffers", "share_of", "share_out", "together"]
+__all__ = ["MISTAKES", "RankError", "first_rank_buffers", "share_of", "share_out", "together"]
 
 _T = TypeVar("_T")
+
+MISTAKES = (ValueError, TypeError, LookupError, AttributeError, NotImplementedError, AssertionError)
+"""Errors of code that was written or called wrongly, and not of what it met: memory, files, a device."""
 
 
 class RankError(RuntimeError):
@@ -24,8 +27,8 @@ class RankError(RuntimeError):
 def together(work: Callable[[], _T]) -> list[_T]:
     """Let every process of the training do a piece of work; all get what all have made of it.
 
-    A collective call. Where ``work`` raises on any process, all raise: its own error there, and elsewhere an error of
-    the same built-in kind, or :class:`RankError`. So no process waits for one that has given up.
+    A collective call. Where ``work`` raises on any process, all raise: its own error there, and elsewhere one of the
+    same kind of :data:`MISTAKES`, or :class:`RankError`. So no process waits for one that has given up.
 
     Args:
         work: is called without arguments. What it returns is pickled.
@@ -45,17 +48,30 @@ def together(work: Callable[[], _T]) -> list[_T]:
         result = work()
     except Exception as error:  # noqa: BLE001  # every process must hear of it before it is raised
         fault = error
-    told = None if fault is None else (type(fault).__name__, f"rank {distributed.get_rank()}: {fault}")
+    told = None if fault is None else (_mistake(fault), type(fault).__name__, f"rank {distributed.get_rank()}: {fault}")
     reports: list[Any] = [None] * distributed.get_world_size()
     distributed.all_gather_object(reports, (result, told))
     if fault is not None:
-        raise fault
+        try:
+            raise fault
+        finally:
+            # The error knows this frame: it and all that failed, on the device too, would stay until a collection.
+            del fault
     for _, elsewhere in reports:
         if elsewhere is not None:
-            kind, message = elsewhere
-            known = {"ValueError": ValueError, "TypeError": TypeError}
-            raise known[kind](message) if kind in known else RankError(f"{kind} on {message}")
+            raise _error_elsewhere(*elsewhere)
     return [result for result, _ in reports]
+
+
+def _mistake(error: Exception) -> str | None:
+    """Which of :data:`MISTAKES` an error is, by name."""
+    return next((kind.__name__ for kind in MISTAKES if isinstance(error, kind)), None)
+
+
+def _error_elsewhere(mistake: str | None, kind: str, message: str) -> Exception:
+    """What another process raises, as it can be raised here."""
+    known = {each.__name__: each for each in MISTAKES}
+    return RankError(f"{kind} on {message}") if mistake is None else known[mistake](message)
 
 
 def share_out(samples: Sequence[int], work: Callable[[Sequence[int]], _T]) -> list[_T]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -14,9 +15,10 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, DistributedSampler, IterableDataset
+from torch.utils.data import BatchSampler, DataLoader, DistributedSampler, IterableDataset, SequentialSampler
 
-from lightning_interactions.masking.batches import batch_size, join_rows, leaves, take_rows, to_device
+from lightning_interactions.callback.watching import validating
+from lightning_interactions.masking.batches import batch_size, join_rows, leaves, split_rows, take_rows, to_device
 from lightning_interactions.masking.observe import random_state_kept
 
 __all__ = [
@@ -29,11 +31,10 @@ __all__ = [
     "prepared",
     "split_batch",
     "take_samples",
-    "validating",
 ]
 
-SplitBatch = Callable[[Any], tuple[Any, Tensor]]
-"""``batch -> (inputs, targets)``."""
+SplitBatch = Callable[[Any], tuple[Any, Tensor] | None]
+"""``batch -> (inputs, targets)``, or ``None`` for a batch to pass over, e.g. one without labels."""
 
 Accept = Callable[[Any], list[bool]]
 """Says of each sample of a batch of inputs whether it is wanted."""
@@ -61,15 +62,32 @@ class Samples:
         return batch_size(self.inputs)
 
     @classmethod
-    def joined(cls, parts: Sequence[Samples]) -> Samples:
-        """Several sets of samples as one; their inputs must have the same structure and shape.
+    def joined(cls, parts: Sequence[Samples], join: Callable[[Sequence[Any]], Any] = join_rows) -> Samples:
+        """Several sets of samples as one.
+
+        Args:
+            parts: the sets.
+            join: makes one batch of inputs of several; by default they must have the same structure and shape.
+
+        Raises:
+            ValueError: if they do not fit together.
 
         Example:
             >>> some = Samples(torch.zeros(2, 3), torch.tensor([0, 1]))
             >>> Samples.joined([some, some]).targets.tolist()
             [0, 1, 0, 1]
         """
-        return cls(join_rows([part.inputs for part in parts]), torch.cat([part.targets for part in parts]))
+        return cls(join([part.inputs for part in parts]), join_rows([part.targets for part in parts]))
+
+    def pieces(self, size: int) -> list[Samples]:
+        """The samples in sets of at most ``size``, which share their memory.
+
+        Example:
+            >>> [len(piece) for piece in Samples(torch.zeros(5, 2), torch.zeros(5)).pieces(2)]
+            [2, 2, 1]
+        """
+        pieces = zip(split_rows(self.inputs, size), split_rows(self.targets, size), strict=True)
+        return [Samples(inputs, targets) for inputs, targets in pieces]
 
 
 def split_batch(batch: Any) -> tuple[Any, Tensor]:
@@ -105,7 +123,7 @@ def split_batch(batch: Any) -> tuple[Any, Tensor]:
     if len(batch) < 2 or not isinstance(batch[1], Tensor):  # noqa: PLR2004
         msg = (
             f"A batch must hold inputs and then a tensor of targets, got {[type(part).__name__ for part in batch]}."
-            f" HINT: pass `split_batch=lambda batch: (inputs, targets)`."
+            f" HINT: pass `split_batch=lambda batch: (inputs, targets)`; for a batch without labels it may return None."
         )
         raise ValueError(msg)
     return batch[0], batch[1]
@@ -128,7 +146,13 @@ def flatten_loaders(loaders: Any) -> list[Any]:
 
 
 def take_samples(
-    loaders: Sequence[Any], count: int, *, seed: int, accept: Accept | None = None, together: bool = False
+    loaders: Sequence[Any],
+    count: int,
+    *,
+    seed: int,
+    accept: Accept | None = None,
+    together: bool = False,
+    n_batches: float = math.inf,
 ) -> tuple[list[Any], int]:
     """Take the same ``count`` samples from data loaders each time, as batches that their own collation made.
 
@@ -144,6 +168,8 @@ def take_samples(
         accept: says of each sample of a collated batch whether it is wanted; all by default.
         together: collate the samples of each indexable data set into one batch instead of batches of the loader's
             size.
+        n_batches: how many batches of each loader are used in an epoch. A loader that begins every epoch with the same
+            ones never gives the others, and no sample is taken from those.
 
     Returns:
         the batches, with ``count`` samples in all or as many as there are, and how many samples were not accepted.
@@ -158,8 +184,9 @@ def take_samples(
         for loader in loaders:
             stack.enter_context(_generators_fixed(loader, seed))
         if not all(_is_indexable(loader) for loader in loaders):
-            return _take_first(loaders, count, accept)
-        chosen, refused = _choose(loaders, count, seed, accept)
+            return _take_first(loaders, count, accept, n_batches)
+        visited = [(number, index) for number, loader in enumerate(loaders) for index in _visited(loader, n_batches)]
+        chosen, refused = _choose(loaders, visited, count, seed, accept)
         batches = []
         for number, loader in enumerate(loaders):
             # Each loader has its own collation, and its batches may have a form of their own.
@@ -204,18 +231,7 @@ def fixed_random_state(seed: int) -> Iterator[None]:
         yield
 
 
-@contextmanager
-def validating(trainer: Any) -> Iterator[None]:
-    """Let a Trainer say that it validates, so that the user's transfer hooks do not augment."""
-    stage = trainer.state.stage
-    trainer.state.stage = type(stage).VALIDATING
-    try:
-        yield
-    finally:
-        trainer.state.stage = stage
-
-
-def prepared(trainer: Any, batch: Any, split: SplitBatch, *, seed: int) -> Samples:
+def prepared(trainer: Any, batch: Any, split: SplitBatch, *, seed: int) -> Samples | None:
     """A loader's batch as the network takes it: through the user's transfer hooks and the Trainer's precision.
 
     Args:
@@ -225,7 +241,7 @@ def prepared(trainer: Any, batch: Any, split: SplitBatch, *, seed: int) -> Sampl
         seed: of the random numbers that hooks draw.
 
     Returns:
-        the samples, on the CPU.
+        the samples, on the CPU; ``None`` where ``split`` passes the batch over.
 
     Raises:
         TypeError: if ``split`` does not know such batches.
@@ -236,7 +252,10 @@ def prepared(trainer: Any, batch: Any, split: SplitBatch, *, seed: int) -> Sampl
         batch = trainer.precision_plugin.convert_input(batch)
         batch = trainer.lightning_module._on_before_batch_transfer(batch)  # noqa: SLF001
         batch = trainer.strategy.batch_to_device(batch)
-    inputs, targets = split(batch)
+    parts = split(batch)
+    if parts is None:
+        return None
+    inputs, targets = parts
     return Samples(to_device(inputs, "cpu"), torch.as_tensor(targets).detach().cpu())
 
 
@@ -256,13 +275,12 @@ def _split_mapping(batch: Mapping[str, Any]) -> tuple[Any, Tensor]:
 
 
 def _choose(
-    loaders: Sequence[DataLoader], count: int, seed: int, accept: Accept | None
+    loaders: Sequence[DataLoader], visited: Sequence[tuple[int, int]], count: int, seed: int, accept: Accept | None
 ) -> tuple[list[tuple[int, int]], int]:
     """Accepted samples as (number of the loader, index), in a random order, and how many were refused on the way."""
-    visited = [(number, index) for number, loader in enumerate(loaders) for index in _visited(loader)]
     chosen: list[tuple[int, int]] = []
     refused = 0
-    for position in torch.randperm(len(visited), generator=torch.Generator().manual_seed(seed)).tolist():
+    for position in torch.randperm(len(visited), generator=torch.Generator().manual_seed(seed), device="cpu").tolist():
         if len(chosen) == count:
             break
         number, index = visited[position]
@@ -277,12 +295,12 @@ def _collate(loader: DataLoader, indices: list[int]) -> Any:
     return loader.collate_fn([loader.dataset[index] for index in indices])
 
 
-def _take_first(loaders: Sequence[Any], count: int, accept: Accept | None) -> tuple[list[Any], int]:
+def _take_first(loaders: Sequence[Any], count: int, accept: Accept | None, n_batches: float) -> tuple[list[Any], int]:
     """Batches from the start of the loaders, cut to the accepted samples."""
     taken: list[Any] = []
     refused = 0
     for loader in loaders:
-        for batch in _afresh(loader):
+        for batch in islice(_afresh(loader), _whole(n_batches)):
             if count == 0:
                 return taken, refused
             wanted = accept(batch) if accept is not None else [True] * len(leaves(batch)[0])
@@ -310,15 +328,32 @@ def _is_indexable(loader: Any) -> bool:
     )
 
 
-def _visited(loader: Any) -> list[int]:
-    """The indices of the data set that the loader's sampler visits, in ascending order."""
+def _visited(loader: Any, n_batches: float) -> list[int]:
+    """The indices of the data set that the loader's sampler visits, in ascending order.
+
+    A sampler that goes through the data set in order visits in each epoch the same first samples; one that draws them
+    visits all of them at some time.
+    """
     sampler = loader.sampler
     if isinstance(sampler, DistributedSampler):
         # Every rank must take the same samples, so the share of one rank is not enough.
         whole: Any = sampler.dataset
-        return sorted(range(len(whole)) if whole is loader.dataset else {whole[i] for i in range(len(whole))})
-    batches = islice(loader.batch_sampler, len(loader.batch_sampler))
+        if whole is not loader.dataset:
+            return sorted({whole[i] for i in range(len(whole))})
+        in_order = not sampler.shuffle and loader.batch_size is not None
+        n_samples = n_batches * loader.batch_size * sampler.num_replicas if in_order else math.inf
+        return list(range(int(min(len(whole), n_samples))))
+    # A loader that was given a batch sampler has a sampler, too, which it does not use; and one of a class of its own
+    # may have any order.
+    batch_sampler = loader.batch_sampler
+    in_order = type(batch_sampler) is BatchSampler and isinstance(batch_sampler.sampler, SequentialSampler)
+    batches = islice(batch_sampler, _whole(min(len(batch_sampler), n_batches if in_order else math.inf)))
     return sorted({index for batch in batches for index in batch})
+
+
+def _whole(n_batches: float) -> int | None:
+    """A number of batches, which Lightning gives as infinity where it is unknown, for ``islice``."""
+    return None if math.isinf(n_batches) else int(n_batches)
 
 
 @contextmanager

@@ -96,3 +96,25 @@ class ExplainSettings:
         """
         # Not `dataclasses.asdict`, which would copy the user's callables.
         return dict(vars(self))
+
+    def described(self, variables: Variables) -> dict[str, str]:
+        """What decides the numbers of a record, as texts: records of a run that differ in one do not belong together.
+
+        Args:
+            variables: what the input variables are.
+
+        Example:
+            >>> from lightning_interactions import Columns
+            >>> described = ExplainSettings(output="margin").described(Columns(3))
+            >>> described["output"], described["n_variables"]
+            ("'margin'", '3')
+        """
+        # Texts, because checkpoints load with plain data alone; and the name of a callable, for its address changes.
+        output = self.output if isinstance(self.output, str) else _name_of(self.output)
+        own = {"output": output, "noise_ratio": self.noise_ratio, "solver": self.solver}
+        content = variables.provenance() | {"n_variables": variables.n_variables} | own
+        return {key: repr(value) for key, value in content.items()}
+
+
+def _name_of(function: Any) -> str:
+    return getattr(function, "__qualname__", type(function).__qualname__)

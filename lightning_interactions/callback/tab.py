@@ -104,7 +104,7 @@ def samples_document(inputs: Any, variables: Variables, targets: Tensor | None =
     Args:
         inputs: the explained samples, as the network takes them.
         variables: what their input variables are.
-        targets: true classes, for the titles.
+        targets: true classes, for the titles; targets that are no classes are not shown.
 
     Example:
         >>> from lightning_interactions import InputPatches
@@ -116,11 +116,18 @@ def samples_document(inputs: Any, variables: Variables, targets: Tensor | None =
     some = take_rows(inputs, [row for row, _ in drawn])
     samples = []
     for position, (row, draw) in enumerate(drawn):
-        title = f"sample {row}" if targets is None else f"sample {row}, class {int(targets[row])}"
+        title = f"sample {row}" if targets is None else f"sample {row}{_class(targets[row])}"
         samples.append(
             {"sample": row, "title": title, "names": list(draw.names)} | _picture(some, position, draw, variables)
         )
     return {"samples": samples}
+
+
+def _class(target: Tensor) -> str:
+    """What a title says of a target: its class, or nothing where it is a number of another kind, or many."""
+    if target.numel() != 1 or not (target >= 0 and float(target).is_integer()):
+        return ""
+    return f", class {int(target)}"
 
 
 def _strongest(interactions: Interactions) -> list[dict[str, Any]]:

@@ -126,17 +126,20 @@ def logits_of(result: Any) -> Tensor:
         >>> logits_of({"logits": torch.zeros(2, 3)}).shape
         torch.Size([2, 3])
     """
-    if isinstance(result, Tensor):
-        return result
+    found = result
     if isinstance(getattr(result, "logits", None), Tensor):
-        return result.logits
-    if isinstance(result, Mapping) and isinstance(result.get("logits"), Tensor):
-        return result["logits"]
-    if isinstance(result, (tuple, list)) and result and isinstance(result[0], Tensor):
-        return result[0]
+        found = result.logits
+    elif isinstance(result, Mapping):
+        found = result.get("logits")
+    elif isinstance(result, (tuple, list)):
+        found = next(iter(result), None)
+    if isinstance(found, Tensor) and found.ndim > 0:
+        return found
+    instead = " with a single number in their place" if isinstance(found, Tensor) else ""
     msg = (
         f"The network must return a tensor of logits, an object or mapping with `logits`, or a tuple that starts with"
-        f" them, got a {type(result).__name__}. HINT: pass `forward=lambda model, inputs: …` that returns logits."
+        f" them, got a {type(result).__name__}{instead}."
+        f" HINT: pass `forward=lambda model, inputs: …` that returns logits."
     )
     raise ValueError(msg)
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
-from lightning_interactions.masking.batches import repeat_rows, to_device
+from lightning_interactions.masking.batches import join_rows, repeat_rows, to_device
 from lightning_interactions.masking.variables import Draw, Variables, mask_regions, sample_generators
 
 if TYPE_CHECKING:
@@ -133,6 +134,11 @@ class TokenWords(Variables):
         shape = self._input_ids(inputs).shape
         return {key: value[:, :length] if _is_shaped(value, shape) else value for key, value in inputs.items()}
 
+    def join(self, parts: Sequence[Any]) -> Any:
+        """Sentences of several batches as one, padded to the length of the longest; see :meth:`Variables.join`."""
+        length = max(self._input_ids(part).shape[1] for part in parts)
+        return join_rows([self._padded(part, length) for part in parts])
+
     def provenance(self) -> dict[str, Any]:
         """See :meth:`Variables.provenance`."""
         return super().provenance() | {"tokenizer": self._tokenizer_name(), "baseline": self.baseline}
@@ -152,6 +158,20 @@ class TokenWords(Variables):
         """Token ids, and which of them are no padding."""
         ids = self._input_ids(inputs)
         return ids, inputs["attention_mask"].bool() if "attention_mask" in inputs else ids != self._padding_id
+
+    def _padded(self, inputs: Any, length: int) -> Any:
+        """Sentences of that length, the added tokens on the tokenizer's side and not attended."""
+        shape = self._input_ids(inputs).shape
+        if "attention_mask" not in inputs and self._padding_id < 0:
+            return inputs  # nothing would tell the padding from the sentence
+        missing = length - shape[1]
+        sides = (missing, 0) if getattr(self.tokenizer, "padding_side", "right") == "left" else (0, missing)
+
+        def pad(value: Tensor, fill: int = 0) -> Tensor:
+            return functional.pad(value, (0, 0) * (value.ndim - 2) + sides, value=fill)
+
+        padded = {key: pad(value) if _is_shaped(value, shape) else value for key, value in inputs.items()}
+        return padded | {"input_ids": pad(inputs["input_ids"], max(self._padding_id, 0))}
 
     def _draw_sentence(self, ids: Tensor, attended: Tensor, seed: int) -> Draw | None:
         words = [word for word in self._words(ids, attended) if self._is_meaningful(word[0])]

@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from lightning_interactions.checks import check_whole
 from lightning_interactions.lattice import check_n_variables
-from lightning_interactions.masking.batches import batch_size, leaves, to_device
+from lightning_interactions.masking.batches import batch_size, join_rows, leaves, to_device
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -144,6 +144,14 @@ class Variables(ABC):
     def cut(self, inputs: Any, length: int) -> Any:  # noqa: ARG002  # most kinds have no padding
         """Inputs without what lies beyond ``length``; what was drawn stays where it is."""
         return inputs
+
+    def join(self, parts: Sequence[Any]) -> Any:
+        """Several batches of network inputs as one, in order, where a data loader gave them one by one.
+
+        Raises:
+            ValueError: if their samples cannot stand in one batch.
+        """
+        return join_rows(parts)
 
     def provenance(self) -> dict[str, Any]:
         """What a reader of a saved result must know to repeat the masking, as plain data."""

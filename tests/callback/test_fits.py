@@ -1,6 +1,7 @@
 """Decay and spindle of every measured epoch, live and from the run's files."""
 
 import math
+import warnings
 
 import pytest
 import torch
@@ -80,13 +81,44 @@ def test_a_checkpoint_as_reference(trained, tmp_path, assert_same_training):
     assert plain.history[3]["mean_order"] == monitor.history[3]["mean_order"]
 
 
-def test_a_damaged_file_is_named_and_its_epoch_left(trained):
+def without_fit(record):
+    return math.isnan(record["spindle_share"]) and all(map(math.isnan, record["decay_positive"]))
+
+
+def test_a_damaged_file_is_named_and_its_epoch_has_no_fit(trained):
     monitor, *_, folder = trained()
     (folder / "epoch=0000.npz").write_bytes(b"nothing")
-    with pytest.warns(UserWarning, match=r"epoch=0000.npz.*Epoch 0 is left"):
+    with pytest.warns(UserWarning, match=r"epoch=0000.npz.*Epoch 0 has no fit"):
         history = refit(folder)
     assert history.epochs == monitor.history.epochs
-    same_records(history, monitor.history)
+    assert without_fit(history[0])
+    same_records(list(history)[1:], list(monitor.history)[1:])
+
+
+def test_epochs_before_a_resume_are_named_and_keep_no_fit_to_another_reference(trained):
+    """A resumed training opens a new folder with the whole history but with its own files alone."""
+    monitor, *_, folder = trained()
+    for epoch in (0, 1):
+        (folder / f"epoch={epoch:04d}.npz").unlink()
+    with pytest.warns(UserWarning, match=r"holds no interactions of the epochs \[0, 1\].*HINT") as caught:
+        history = refit(folder, "final")
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
+    assert [without_fit(record) for record in history] == [True, True, False, False]
+    assert history.column("reference_epoch")[2:] == [3, 3]
+    assert len(history[0]["decay_positive"]) == 3
+    assert history.column("l1") == monitor.history.column("l1")
+
+
+def test_a_measurement_that_failed_has_no_file_and_is_not_warned_of(trained):
+    *_, folder = trained()
+    history = History.load(folder / "history.json")
+    history.update(1, {"n_samples": 0})
+    history.save(folder / "history.json")
+    (folder / "epoch=0001.npz").unlink()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert without_fit(refit(folder)[1])
 
 
 def test_stopping_and_keeping_by_the_spindle(fit, make_monitor, tmp_path):

@@ -105,6 +105,14 @@ def test_a_loss_and_a_forward_of_the_users(x, y):
     assert loss == pytest.approx((model(-x).argmax(1) != y).float().mean().item())
 
 
+def test_a_network_that_works_on_its_inputs_in_place(x, y):
+    model, samples = trained(3), batches(x, y, [4, 4, 3])
+    before = x.clone()
+    found = [mean_loss(model, samples, forward=lambda module, inputs: module(inputs.add_(1))) for _ in range(2)]
+    assert torch.equal(x, before)
+    assert found[0] == found[1]
+
+
 def test_inputs_in_a_mapping(x, y):
     model = trained(3)
     assert mean_loss(model, [Samples({"x": x}, y)]) == mean_loss(model, [Samples(x, y)])

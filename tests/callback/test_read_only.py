@@ -137,3 +137,70 @@ def test_no_hook_and_no_flag_is_left(fit, make_monitor, make_module):
     assert flags == [True, True]
     assert not any(m._forward_hooks for m in module.modules())
     assert all(parameter.requires_grad for parameter in module.parameters())
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("log", ["log", "log_dict"])
+def test_what_the_forward_logs_is_about_the_training_alone(
+    log, fit, make_monitor, make_module, conv_module_class, assert_same_training
+):
+    class Logging(conv_module_class):
+        def forward(self, x):
+            logits = super().forward(x)
+            size = logits.abs().mean()
+            options = {"on_step": False, "on_epoch": True, "batch_size": len(x)}
+            self.log("size", size, **options) if log == "log" else self.log_dict({"size": size}, **options)
+            return logits
+
+        def loss(self, batch):
+            return torch.nn.functional.cross_entropy(self(batch[0]), batch[1])
+
+    class Later(InteractionMonitor):
+        def should_measure(self, epoch):
+            return epoch == 2
+
+    def run(*callbacks):
+        return fit(*callbacks, module=make_module(Logging), max_epochs=2, limit_val_batches=limit)
+
+    for limit in (1.0, 0):
+        samples = None if limit else (torch.rand(4, 1, 8, 8), torch.tensor([0, 1, 2, 0]))
+        expected = run()
+        for cls in (InteractionMonitor, Later):
+            monitor = make_monitor(cls=cls, samples=samples)
+            trainer, module = run(monitor)
+            assert monitor.failures == 0
+            assert_same_training((trainer, module), expected)
+            assert not {"log", "log_dict"} & vars(module).keys()
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_failed_measurement_gives_the_module_its_log_back(fit, make_monitor, make_module):
+    def broken(module, _):
+        assert module.trainer.validating or module.trainer.sanity_checking
+        msg = "out of order"
+        raise OSError(msg)
+
+    module = make_module(poison=broken)
+    own = module.log = module.log
+    monitor = make_monitor()
+    with pytest.warns(UserWarning, match="out of order"):
+        trainer, _ = fit(monitor, module=module)
+    assert monitor.failures == 3
+    assert module.log is own
+    assert "log_dict" not in vars(module)
+    assert "train_loss_epoch" in trainer.callback_metrics
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_forward_that_augments_while_the_trainer_trains(
+    fit, make_monitor, make_module, conv_module_class, assert_same_training
+):
+    class Augmenting(conv_module_class):
+        def forward(self, x):
+            return super().forward(x + torch.randn_like(x) if self.trainer.training else x)
+
+    plain, monitor = make_monitor(), make_monitor()
+    watched = fit(monitor, module=make_module(Augmenting))
+    unwatched = fit(plain)
+    assert monitor.history.column("l1") == plain.history.column("l1")
+    assert_same_training(watched, unwatched)

@@ -2,14 +2,16 @@
 
 import math
 import random
+import warnings
 
 import numpy as np
 import pytest
 import torch
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import ModelCheckpoint
 from torch.utils.data import DataLoader, Dataset, RandomSampler, TensorDataset, WeightedRandomSampler
 
-from lightning_interactions import Interactions, PhaseDetector
+from lightning_interactions import FeatureMapPatches, Interactions, PhaseDetector
 
 
 def same(one, two):
@@ -194,3 +196,71 @@ def test_a_second_fit_of_the_same_trainer_goes_on(make_monitor, make_trainer, mo
     trainer.fit_loop.max_epochs = 3
     trainer.fit(network, *unshuffled())
     assert monitor.history.epochs == [0, 1, 2, 3]
+
+
+@pytest.fixture
+def checkpoint(fit, make_monitor, module, unshuffled, tmp_path):
+    trainer, _ = fit(make_monitor(), module=module(), loaders=unshuffled(), max_epochs=1)
+    trainer.save_checkpoint(tmp_path / "one.ckpt")
+    return tmp_path / "one.ckpt"
+
+
+@pytest.fixture
+def go_on(fit, make_monitor, module, unshuffled):
+    def run(path, **options):
+        monitor = make_monitor(**options)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            fit(monitor, module=module(), loaders=unshuffled(), max_epochs=3, ckpt_path=path)
+        said = [str(warning.message) for warning in caught]
+        return monitor, [text for text in said if text.startswith("InteractionMonitor")]
+
+    return run
+
+
+def test_records_of_another_number_of_variables_are_refused(checkpoint, go_on):
+    variables = FeatureMapPatches("features.4", grid=4, border=1, n_variables=4)
+    message = r"records are of 3 input variables, `variables` has 4\. HINT: .* `name=`"
+    with pytest.raises(MisconfigurationException, match=message):
+        go_on(checkpoint, variables=variables)
+    monitor, said = go_on(checkpoint, variables=variables, name="four")
+    assert monitor.history.epochs == [2, 3]
+    assert said == []
+
+
+def largest(logits, _):
+    return logits.amax(dim=1)
+
+
+@pytest.mark.parametrize(
+    ("options", "changes"),
+    [
+        ({"output": "margin"}, ["output: 'log_odds' before, now 'margin'"]),
+        ({"output": largest}, ["output: 'log_odds' before, now 'largest'"]),
+        (
+            {"noise_ratio": 0.05, "solver": "admm"},
+            ["noise_ratio: 0.02 before, now 0.05", "solver: 'auto' before, now 'admm'"],
+        ),
+        ({"layer": "features.2"}, ["layer: 'features.4' before, now 'features.2'"]),
+    ],
+)
+def test_other_settings_are_named_once(options, changes, checkpoint, go_on):
+    monitor, (said,) = go_on(checkpoint, **options)
+    assert "; ".join(changes) in said
+    assert monitor.history.epochs == [0, 1, 2, 3]
+
+
+def test_the_same_settings_and_those_of_an_earlier_version_say_nothing(checkpoint, go_on):
+    assert go_on(checkpoint)[1] == []
+    content = torch.load(checkpoint, weights_only=True)
+    for state in content["callbacks"].values():
+        del state["settings"]
+    torch.save(content, checkpoint)
+    monitor, said = go_on(checkpoint, output="margin")
+    assert said == []
+    assert monitor.history.epochs == [0, 1, 2, 3]
+
+
+def test_a_stage_without_training_takes_any_records(checkpoint, make_monitor, make_trainer, module, unshuffled):
+    monitor = make_monitor(variables=FeatureMapPatches("features.4", grid=4, border=1, n_variables=4))
+    make_trainer(monitor).validate(module(), unshuffled()[1], ckpt_path=checkpoint, verbose=False)

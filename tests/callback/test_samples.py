@@ -1,5 +1,6 @@
 """Samples are taken once, at random, always the same, and without a trace."""
 
+import math
 import random
 from collections import UserDict
 
@@ -198,6 +199,48 @@ def test_a_batch_sampler():
     batch_sampler = BatchSampler(SequentialSampler(range(12)), 5, drop_last=True)
     batches, _ = take(DataLoader(Numbers(), batch_sampler=batch_sampler), 30)
     assert sorted(numbers_in(batches)) == list(range(10))
+
+
+IN_ORDER = {
+    "in order": lambda: DataLoader(Numbers(), 4),
+    "a batch sampler in order": lambda: DataLoader(
+        Numbers(), batch_sampler=BatchSampler(SequentialSampler(range(N)), 4, drop_last=True)
+    ),
+    "a stream": lambda: DataLoader(Stream(), 4),
+    "one rank of two": lambda: DataLoader(
+        Numbers(), 2, sampler=DistributedSampler(Numbers(), num_replicas=2, rank=0, shuffle=False)
+    ),
+}
+
+
+@pytest.mark.parametrize("make", IN_ORDER.values(), ids=IN_ORDER.keys())
+def test_only_the_batches_that_every_epoch_begins_with(make):
+    loader = make()
+    if isinstance(loader.sampler, DistributedSampler):
+        loader.sampler.dataset = loader.dataset
+    assert sorted(numbers_in(take(loader, 99, n_batches=3)[0])) == list(range(12))
+    assert set(numbers_in(take(loader, 5, n_batches=3)[0])) <= set(range(12))
+    for n_batches in (10, 99, math.inf):
+        assert sorted(numbers_in(take(loader, 99, n_batches=n_batches)[0])) == list(range(N))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"batch_size": 4, "shuffle": True},
+        {"batch_sampler": BatchSampler(RandomSampler(range(N)), 4, drop_last=False)},
+        {"batch_size": 4, "sampler": SubsetRandomSampler(range(N))},
+    ],
+    ids=["shuffled", "a batch sampler at random", "a sampler at random"],
+)
+def test_all_batches_where_each_epoch_has_others(options):
+    loader = DataLoader(Numbers(), **options)
+    assert sorted(numbers_in(take(loader, 99, n_batches=3)[0])) == list(range(N))
+
+
+def test_a_limit_holds_for_each_of_several_loaders():
+    loaders = [DataLoader(Numbers(20), 4), DataLoader(Subset(Numbers(), range(20, 40)), 3, shuffle=True)]
+    assert sorted(numbers_in(take(loaders, 99, n_batches=2)[0])) == [*range(8), *range(20, 40)]
 
 
 def test_a_loader_that_does_not_batch():
@@ -404,6 +447,19 @@ def test_so_it_is_with_the_sampler_that_lightning_wraps():
 
 
 # -- Samples -----------------------------------------------------------------------------------------------------------
+
+
+def test_samples_of_different_shape_are_shown():
+    with pytest.raises(ValueError, match=r"got \[\(3, 2\), \(3, 1\)\].*HINT: .*samples=\(inputs, targets\)"):
+        Samples.joined([Samples(X, Y), Samples(X[:, :1], Y)])
+
+
+def test_pieces_are_the_samples_in_order():
+    pieces = Samples({"x": X, "flag": True}, Y).pieces(2)
+    assert [len(piece) for piece in pieces] == [2, 1]
+    assert torch.equal(Samples.joined(pieces).inputs["x"], X)
+    assert torch.equal(torch.cat([piece.targets for piece in pieces]), Y)
+    assert Samples(X[:0], Y[:0]).pieces(2) == []
 
 
 def test_joined_samples():

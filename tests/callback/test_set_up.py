@@ -74,6 +74,22 @@ def test_an_unknown_layer(refused, cls):
     assert "'features.4'" in message
 
 
+@pytest.mark.parametrize("hook", ["setup", "configure_model"])
+def test_a_layer_that_the_module_builds_in_a_hook(hook, fit, make_monitor, make_module, conv_module_class):
+    class Built(conv_module_class):
+        def __init__(self):
+            super().__init__()
+            self.parts, self.features = self.features, None
+
+    def build(self, **_):
+        self.features = self.parts
+
+    setattr(Built, hook, build)
+    monitor = make_monitor(cls=Later)
+    fit(monitor, module=make_module(Built))
+    assert monitor.history.column("failures") == [0]
+
+
 @monitors
 def test_a_layer_that_puts_out_no_map(refused, cls):
     message = refused(ValueError, cls=cls, layer="head.3")
@@ -171,6 +187,87 @@ def test_a_batch_of_an_unknown_kind_and_the_way_out(
     assert monitor.history[2]["n_samples"] == 4
 
 
+TABLE = TensorDataset(torch.rand(4, 1, 8, 8), torch.zeros(4))
+
+
+@pytest.mark.parametrize(
+    ("samples", "got"),
+    [
+        (TABLE, "a TensorDataset"),
+        (DataLoader(TABLE, 2), "a DataLoader"),
+        (TABLE.tensors[0], "a Tensor"),
+        ({"x": TABLE.tensors[0]}, "a dict"),
+        ((*TABLE.tensors, None), "3 entries"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_samples_that_are_no_pair(samples, got, make_monitor):
+    with pytest.raises(TypeError, match=rf"`samples` must be \(inputs, targets\), got {got}. HINT: .*next\(iter"):
+        make_monitor(samples=samples)
+
+
+@monitors
+def test_validation_data_without_samples(refused, cls, make_loaders):
+    train, _ = make_loaders()
+    empty = DataLoader(TensorDataset(torch.zeros(0, 1, 8, 8), torch.zeros(0)), 4)
+    message = refused(MisconfigurationException, cls=cls, loaders=(train, empty))
+    assert "have none" in message
+    assert "samples=(inputs, targets)" in message
+
+
+@monitors
+def test_held_out_images_of_two_sizes(refused, cls, make_loaders, make_module, conv_module_class):
+    class Two(conv_module_class):
+        def validation_step(self, *_, **__):
+            pass
+
+    train, val = make_loaders()
+    larger = DataLoader(TensorDataset(torch.rand(8, 1, 12, 12), torch.zeros(8)), 4)
+    message = refused(ValueError, cls=cls, module=make_module(Two), loaders=(train, [val, larger]), n_samples=12)
+    assert "1, 12, 12)" in message
+    assert "samples=(inputs, targets)" in message
+
+
+class Semi:
+    """A batch with labels and one without, as semi-supervised trainings have them."""
+
+    def __init__(self, draw):
+        images, labels = draw(40, 5)
+        self.labelled = DataLoader(TensorDataset(images[:8], labels[:8]), 4, shuffle=True)
+        self.unlabelled = DataLoader(TensorDataset(images[8:]), 4, shuffle=True)
+
+    @staticmethod
+    def split(batch):
+        return None if len(batch) == 1 else tuple(batch)
+
+
+@monitors
+def test_a_loader_without_labels_is_passed_over(cls, fit, make_monitor, make_module, conv_module_class, draw):
+    class Both(conv_module_class):
+        def training_step(self, batch, index):
+            return super().training_step(batch["labelled"], index) + self.features(batch["unlabelled"][0]).mean()
+
+        def validation_step(self, *_, **__):
+            pass
+
+    data = Semi(draw)
+    train = {"unlabelled": data.unlabelled, "labelled": data.labelled}
+    monitor = make_monitor(cls=cls, split_batch=data.split, n_loss_samples=8)
+    fit(monitor, module=make_module(Both), loaders=(train, [data.unlabelled, data.labelled]))
+    assert monitor.failures == 0
+    measured = monitor._samples
+    for batches in (measured.train_batches, measured.held_out_batches):
+        found = torch.cat([batch.inputs for batch in batches])
+        assert sorted(found.sum((1, 2, 3)).tolist()) == sorted(data.labelled.dataset.tensors[0].sum((1, 2, 3)).tolist())
+    assert len(measured.explained) == 4
+
+
+@monitors
+def test_not_all_batches_can_be_passed_over(refused, cls):
+    message = refused(MisconfigurationException, cls=cls, split_batch=lambda _: None)
+    assert "`split_batch` must pass some batches over and not all" in message
+
+
 def test_fewer_samples_than_asked(fit, make_monitor, monitor_warnings):
     monitor = make_monitor(n_samples=50)
     with pytest.warns(UserWarning, match="InteractionMonitor") as caught:
@@ -262,6 +359,9 @@ def test_bad_numbers(argument, number, error):
         ("output", "logits"),
         ("name", ""),
         ("name", "a/b"),
+        ("name", "a\\b"),
+        ("name", "."),
+        ("name", ".."),
         ("on_error", "ignore"),
     ],
 )
@@ -276,6 +376,23 @@ def test_two_monitors_without_names_are_refused(make_trainer, make_monitor):
         make_trainer(make_monitor(), make_monitor())
 
 
+@pytest.mark.parametrize("name", [None, "late"])
+def test_so_are_a_monitor_and_one_of_a_class_of_its_own_with_the_same_name(
+    name, make_trainer, make_monitor, make_module, make_loaders
+):
+    trainer = make_trainer(make_monitor(name=name), make_monitor(cls=Later, name=name))
+    with pytest.raises(MisconfigurationException, match=f"Later with the name {name!r}. HINT: pass another `name=`"):
+        trainer.fit(make_module(), *make_loaders())
+    assert trainer.global_step == 0
+
+
+def test_monitors_with_different_names_live_side_by_side(fit, make_monitor):
+    monitors = make_monitor(), make_monitor(cls=Later, name="late")
+    fit(*monitors)
+    assert [monitor.history.epochs for monitor in monitors] == [[0, 1, 2], [2]]
+    assert monitors[0].folder != monitors[1].folder
+
+
 @monitors
 def test_an_output_that_is_no_number_a_sample(refused, cls):
     message = refused(ValueError, cls=cls, output=lambda logits, _: logits.sum())
@@ -287,6 +404,30 @@ def test_a_network_that_returns_no_logits(refused, cls, make_module):
     module = make_module(poison=lambda _, logits: {"scores": logits})
     message = refused(ValueError, cls=cls, module=module)
     assert "forward=" in message
+
+
+MISTAKES = {
+    "a name that is misspelt": ({"forward": lambda model, x: model.backbone(x)}, AttributeError, "backbone"),
+    "a class that is none": ({"output": lambda logits, _: logits[:, 5]}, IndexError, "index 5"),
+    "a key that is none": ({"split_batch": lambda batch: ({"x": batch[0]}["image"], batch[1])}, KeyError, "image"),
+    "a loss not written yet": ({"loss": torch.nn.modules.loss._Loss().forward}, NotImplementedError, ""),
+}
+
+
+def asserting(_, logits):
+    assert len(logits) > 99, "more rows"
+    return logits
+
+
+@monitors
+@pytest.mark.parametrize(("options", "error", "message"), MISTAKES.values(), ids=MISTAKES.keys())
+def test_any_mistake_in_what_the_user_passes(refused, cls, options, error, message):
+    assert message in refused(error, cls=cls, **options)
+
+
+@monitors
+def test_a_network_that_asserts_what_is_not_so(refused, cls, make_module):
+    assert "more rows" in refused(AssertionError, cls=cls, module=make_module(poison=asserting))
 
 
 @monitors

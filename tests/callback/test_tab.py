@@ -317,3 +317,20 @@ def test_only_the_first_samples_are_shown(logger):
     _, (document,) = read_back(logger)["interactions/samples"]
 
     assert [sample["sample"] for sample in document["samples"]] == list(range(8))
+
+
+@pytest.mark.parametrize(
+    ("targets", "titles"),
+    [
+        (torch.tensor([2, 0]), ["sample 0, class 2", "sample 1, class 0"]),
+        (torch.tensor([[1.0], [0.0]]), ["sample 0, class 1", "sample 1, class 0"]),
+        (torch.tensor([True, False]), ["sample 0, class 1", "sample 1, class 0"]),
+        (torch.tensor([0.37, -1.0]), ["sample 0", "sample 1"]),
+        (torch.tensor([math.nan, math.inf]), ["sample 0", "sample 1"]),
+        (torch.zeros(2, 3, 3), ["sample 0", "sample 1"]),
+    ],
+    ids=["classes", "one column", "bool", "regression", "not finite", "maps"],
+)
+def test_a_title_names_the_class_of_what_has_one(targets, titles):
+    document = samples_document(torch.rand(2, 3), Columns(3), targets)
+    assert [sample["title"] for sample in document["samples"]] == titles

@@ -133,3 +133,13 @@ def test_logits_are_found_in_what_networks_return(result):
 def test_a_result_without_logits_is_refused(result):
     with pytest.raises(ValueError, match=f"got a {type(result).__name__}"):
         logits_of(result)
+
+
+@pytest.mark.parametrize(
+    "result",
+    [LOGITS.sum(), (LOGITS.sum(), LOGITS), {"logits": LOGITS.sum()}, SimpleNamespace(logits=LOGITS.sum())],
+    ids=["alone", "a loss before the logits", "in a mapping", "in an object"],
+)
+def test_a_single_number_is_no_logits(result):
+    with pytest.raises(ValueError, match=f"got a {type(result).__name__} with a single number.* HINT: pass `forward="):
+        logits_of(result)

@@ -303,6 +303,51 @@ def test_padding_that_makes_a_difference_stays_with_a_warning(bert, bert_tokeniz
         torch.testing.assert_close(found[:, -1], expected)
 
 
+@pytest.mark.parametrize("texts", [(1, 0), (0, 1)], ids=["short first", "long first"])
+def test_batches_padded_to_different_lengths_are_explained_like_each_alone(texts, bert, bert_tokenizer):
+    words = TokenWords(bert_tokenizer, n_variables=3)
+    parts = [encode(bert_tokenizer, [SENTENCES[text]] * count) for text, count in zip(texts, (2, 1), strict=True)]
+    lengths = [part["input_ids"].shape[1] for part in parts]
+    assert lengths[0] != lengths[1]
+
+    joined = words.join(parts)
+    assert {tuple(value.shape) for value in joined.values()} == {(3, max(lengths))}
+    classes, draws = torch.tensor([1, 1, 0]), words.draw(joined)
+    alone = [words.draw(part) for part in parts]
+    assert draws == [draw for drawn in alone for draw in drawn]
+    expected = [
+        values(bert, part, targets, words, drawn)
+        for part, targets, drawn in zip(parts, classes.split([2, 1]), alone, strict=True)
+    ]
+    torch.testing.assert_close(values(bert, joined, classes, words, draws), torch.cat(expected), rtol=1e-4, atol=1e-5)
+
+
+def test_padding_is_added_on_the_side_of_the_tokenizer(bert_tokenizer):
+    bert_tokenizer.padding_side = "left"
+    words = TokenWords(bert_tokenizer, n_variables=3)
+    together = encode(bert_tokenizer, SENTENCES[:2])
+    joined = words.join([encode(bert_tokenizer, [text]) for text in SENTENCES[:2]])
+    assert all(torch.equal(joined[key], together[key]) for key in together)
+
+
+def test_what_is_no_token_is_joined_as_it_is(bert_tokenizer):
+    words = TokenWords(bert_tokenizer, n_variables=3)
+    parts = [dict(encode(bert_tokenizer, [text])) | {"row": torch.tensor([row])} for row, text in enumerate(SENTENCES)]
+    parts = [part | {"embeddings": torch.ones(*part["input_ids"].shape, 4), "flag": True} for part in parts]
+    joined = words.join(parts)
+    assert joined["row"].tolist() == [0, 1, 2, 3]
+    assert joined["flag"] is True
+    assert torch.equal(joined["embeddings"].sum(dim=2) / 4, joined["attention_mask"].float())
+    assert (joined["input_ids"][joined["attention_mask"] == 0] == bert_tokenizer.pad_token_id).all()
+
+
+def test_padding_that_nothing_would_tell_from_the_sentence_is_not_added():
+    tokenizer = wrap(word_piece(), **{name: token for name, token in SPECIAL.items() if name != "pad_token"})
+    words = TokenWords(tokenizer, n_variables=2)
+    with pytest.raises(ValueError, match=r"same shape but for the number of rows, got \[\(1, 4\), \(1, 6\)\].*HINT"):
+        words.join([{"input_ids": torch.full((1, length), 7)} for length in (4, 6)])
+
+
 def test_without_a_mask_token_a_replacement_must_be_given():
     special = {name: token for name, token in SPECIAL.items() if name != "mask_token"}
     tokenizer = wrap(word_piece(), **special)
