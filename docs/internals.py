@@ -7,7 +7,7 @@ __all__ = ["is_internal"]
 _MODULES = {
     "callback": (
         *("faults", "held_out", "loggers", "losses", "measurement", "progress", "publish", "ranks", "record"),
-        *("reference_network", "tab"),
+        *("reference_network", "tab", "watching"),
     ),
     "distribution": ("hinge", "plausible", "projection"),
     "extraction": ("cholesky", "lapack", "normal_matrix", "sign_dual", "symmetric_inverse"),

@@ -36,15 +36,15 @@ def test_bars_are_relative(factor):
 @pytest.mark.parametrize(
     ("losses", "onset", "expected"),
     [
-        # The normal phase ends before the onset: 0, its middle, its end, the last epoch.
-        ({0: 2.3, 5: 1.9, 10: 1.0, 15: 0.8, 20: 0.9, 25: 1.2}, 25, [0, 10, 20, 25]),
+        # The normal phase ends at the smallest held-out loss before the onset: 0, its middle, its end, the last epoch.
+        ({0: 2.3, 5: 1.9, 10: 1.0, 15: 0.8, 20: 0.9, 25: 1.2}, 25, [0, 5, 15, 25]),
         ({0: 2.3, 5: 1.9, 10: 1.0, 15: 0.8, 20: 0.9, 25: 1.2}, 10, [0, 5, 25]),
         # Without an onset it ends where the held-out loss is smallest.
         ({0: 2.3, 5: 1.9, 10: 1.0, 15: 0.9, 20: 0.8, 25: 1.2}, None, [0, 10, 20, 25]),
         ({0: 2.3, 5: 1.9, 10: 1.0, 15: 0.8}, None, [0, 5, 15]),
         ({0: 2.3, 4: math.nan, 8: 0.5, 12: math.nan}, None, [0, 4, 8, 12]),
         ({0: math.nan, 4: math.nan}, None, [0, 4]),
-        ({0: 2.3, 1: 2.0, 2: 2.5}, 1, [0, 2]),
+        ({0: 2.3, 1: 2.0, 2: 2.5}, 1, [0, 1, 2]),  # no trained network before the onset
         ({0: 2.3}, None, [0]),
         ({0: 2.3}, 0, [0]),  # no measurement before the onset
         ({10: 1.0, 20: 1.2}, 10, [10, 20]),
