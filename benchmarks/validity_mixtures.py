@@ -34,7 +34,7 @@ def mixtures(options: argparse.Namespace) -> dict[str, Any]:
     cells = [(noise_, share, options.repeats or 100, options.seed) for noise_ in NOISES for share in SHARES]
     with ProcessPoolExecutor(initializer=torch.set_num_threads, initargs=(1,)) as pool:
         rows = list(pool.map(mixture_row, *zip(*cells, strict=True)))
-    return {"n": N_MIXTURE, "images": N_IMAGES, "rows": rows, "gaussian": gaussian(options.seed)}
+    return {"seed": options.seed, "n": N_MIXTURE, "images": N_IMAGES, "rows": rows, "gaussian": gaussian(options.seed)}
 
 
 def mixture_row(noise_: float, share: float, repeats: int, seed: int) -> dict[str, float]:

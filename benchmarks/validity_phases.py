@@ -42,7 +42,7 @@ def phases(options: argparse.Namespace) -> dict[str, Any]:
         {"family": family, "length": "all", "rule": rule} | score(curves, answers)
         for (family, rule), (curves, answers) in everything.items()
     ]
-    return {"families": FAMILIES, "rows": rows}
+    return {"seed": options.seed, "families": FAMILIES, "rows": rows}
 
 
 def score(curves: list[Curve], answers: list[tuple[int | None, int | None, str]]) -> dict[str, Any]:
