@@ -1,20 +1,30 @@
 """A small training that has everything a monitor could disturb, and a place where it leaves nothing behind."""
 
 import warnings
+from functools import partial
 from pathlib import Path
 
 import lightning.pytorch as pl
 import pytest
 import torch
+from matplotlib.figure import Figure
 from torch import nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 
-from lightning_interactions import FeatureMapPatches, InteractionMonitor
-from lightning_interactions.callback import publish
+from lightning_interactions import FeatureMapPatches, InteractionMonitor, refit
+from lightning_interactions.callback import monitor, publish
 from lightning_interactions.distribution.reference import ReferenceFits
 
 CLASSES = 3
+
+
+@pytest.fixture(autouse=True)
+def _lighter(monkeypatch):
+    """Most of a small measurement's time goes into the 200 draws of the interval and the pictures, tested elsewhere."""
+    for module in (monitor, refit):
+        monkeypatch.setattr(module, "ReferenceFits", partial(ReferenceFits, bootstraps=10))
+    monkeypatch.setattr(Figure, "savefig", lambda _figure, file, **_: file.write(b"picture"))
 
 
 def draw_data(n, seed):

@@ -23,6 +23,11 @@ N = 10
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
+@pytest.fixture(autouse=True)
+def _lighter():
+    """Nothing is left out here: the pictures are what is tested."""
+
+
 @pytest.fixture(scope="module")
 def interactions():
     """Effects like those of a trained network: a hundred of 2,046 are not 0."""
