@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lightning_interactions.files import without_nan, write_whole
+from lightning_interactions.files import with_nan, write_json
 
 if TYPE_CHECKING:
     import os
@@ -88,9 +88,7 @@ class History:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write a JSON file, whole or not at all; what is not finite becomes ``null``."""
-        content = {"schema": _SCHEMA, "records": [without_nan(record) for record in self]}
-        with write_whole(path) as file:
-            file.write(json.dumps(content, indent=1, allow_nan=False).encode())
+        write_json(path, {"schema": _SCHEMA, "records": list(self)})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> History:
@@ -116,7 +114,7 @@ class History:
         try:
             content = json.loads(Path(path).read_bytes())
             _check_content(content)
-            return cls(_with_nan(record) for record in content["records"])
+            return cls(with_nan(record) for record in content["records"])
         except (ValueError, RecursionError) as error:
             msg = (
                 f"'{path}' is no readable history of an InteractionMonitor: {error}."
@@ -154,12 +152,3 @@ def _is_whole(value: Any) -> bool:
 def _shortened(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} …"
-
-
-def _with_nan(record: dict[str, Any]) -> dict[str, Any]:
-    return {
-        key: [math.nan if entry is None else entry for entry in value]
-        if isinstance(value, list)
-        else (math.nan if value is None else value)
-        for key, value in record.items()
-    }
