@@ -204,7 +204,8 @@ def reproduce(
 
 def progress_table(todo: Sequence[Job], states: dict[Job, str]) -> Table:
     """What is done, what is not, and how long the rest may take."""
-    table = Table(title=f"About {estimate(todo):.0f} minutes left")
+    left = estimate(todo)
+    table = Table(title="Time left: known at small size only" if left is None else f"About {left:.0f} minutes left")
     for name in ("run", "size", "seed", "done", "missing", "minutes", "now"):
         table.add_column(name)
     for job in todo:
@@ -218,12 +219,18 @@ def progress_table(todo: Sequence[Job], states: dict[Job, str]) -> Table:
     return table
 
 
-def estimate(todo: Sequence[Job]) -> float:
-    """Minutes left: what the plan says, times what this machine took for the finished runs relative to the plan."""
+def estimate(todo: Sequence[Job]) -> float | None:
+    """Minutes left: what the plan says, times what this machine took for the finished runs relative to the plan.
+
+    ``None`` while a training of paper size is left: these take hours to days, in other proportions than the plan's.
+    """
+    left = [job for job in todo if "train" in job.missing()]
+    if any(job.size == "paper" for job in left):
+        return None
     finished = [job for job in todo if _seconds(job)]
     planned = sum(job.run.minutes for job in finished)
     factor = sum(_seconds(job) for job in finished) / 60 / planned if planned else 1.0
-    return factor * sum(job.run.minutes for job in todo if "train" in job.missing())
+    return factor * sum(job.run.minutes for job in left)
 
 
 def _seconds(job: Job) -> float:

@@ -191,6 +191,15 @@ def test_the_estimate_learns_from_finished_runs(tmp_path):
     assert estimate(todo) == pytest.approx(2 * 2 * planned)
 
 
+def test_nothing_is_estimated_at_paper_size(tmp_path):
+    todo = jobs("paper", tmp_path, ["lenet_mnist"])
+    assert estimate(todo) is None
+
+    todo[0].folder.mkdir(parents=True)
+    todo[0].markers["train"].write_text(json.dumps({"seconds": 3600}))
+    assert estimate(todo) == 0
+
+
 def test_the_table_can_be_shown_alone(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert run_command(["reproduce", "--list", "--only", "lenet_mnist"]) == 0
