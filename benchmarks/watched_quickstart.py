@@ -26,7 +26,7 @@ N_EXPLAINED = 24
 
 
 def train(
-    folder: Path, seed: int, label_noise: float = 0.05, weight_decay: float = 5e-4
+    folder: Path, seed: int, label_noise: float = 0.2, weight_decay: float = 5e-4
 ) -> tuple[Classifier, InteractionMonitor]:
     """The quickstart's network and data, watched: the finished module and its monitor."""
     seed_everything(seed)

@@ -174,13 +174,13 @@ def test_the_number_of_variables_reaches_the_monitor(short_runs):
 
 
 def test_the_quickstart_is_the_recipe_that_was_measured():
-    """MATH.md, section 10: what the demo promises to show was measured with these settings."""
+    """The early signs (docs/validity.md) were measured with these settings: all three such networks overfit."""
     config = yaml.safe_load(CONFIG.read_text())
 
     assert config["n"] == 8
     assert config["model"]["network"]["init_args"] == {"num_classes": 10, "width": 0.25}
     assert config["model"]["optimizer"]["init_args"] == {"lr": 0.01, "momentum": 0.9, "weight_decay": 0.0005}
-    assert config["data"]["init_args"] == {"n_train": 500, "label_noise": 0.05, "batch_size": 50}
+    assert config["data"]["init_args"] == {"n_train": 500, "label_noise": 0.2, "batch_size": 50}
     assert config["monitor"]["variables"]["init_args"] == {"layer": "features.4", "grid": 8, "border": 1}
     assert config["trainer"]["max_epochs"] % config["monitor"]["every_n_epochs"] == 0
 
