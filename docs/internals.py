@@ -18,7 +18,7 @@ _MODULES = {
 }
 _NAMES = {
     "checks": ("check_ranges", "check_whole"),
-    "distribution.decay": ("shrink",),
+    "distribution.decay": ("Shrunk", "shrink"),
     "distribution.phases": ("EXPECTED_NOISE",),
     "distribution.reference": ("FIT_LISTS", "FIT_NUMBERS", "REFITS_PER_EPOCH", "check_reference", "unfitted"),
     "distribution.segmentation": ("Records",),
@@ -26,7 +26,13 @@ _NAMES = {
     "explain": ("ShareOut", "check_noise_ratio"),
     "extraction.interior_point": (*("MARGIN", "Batch", "Solved", "narrowed", "overshoot", "polished", "solve_batch"),),
     "extraction.lowest_order": ("FACE_ACCURACY", "order_cost"),
-    "interactions": ("SHOWN_SAMPLES", "check_interactions", "check_same_n_variables", "strongest_effects"),
+    "interactions": (
+        "SHOWN_SAMPLES",
+        "check_interactions",
+        "check_same_n_variables",
+        "common_rows",
+        "strongest_effects",
+    ),
     "lattice": ("check_n_variables", "dense_power", "kronecker_power", "variable_count"),
     "masking.network": ("MaskedNetwork",),
     "masking.noise_floor": ("propagated",),

@@ -28,6 +28,7 @@ __all__ = [
     "Interactions",
     "check_interactions",
     "check_same_n_variables",
+    "common_rows",
     "strongest_effects",
 ]
 
@@ -479,6 +480,25 @@ def strongest_effects(interactions: Interactions) -> list[dict[str, Any]]:
         }
         for row, sample in enumerate(interactions.sample_numbers[:SHOWN_SAMPLES])
     ]
+
+
+def common_rows(own: Sequence[int], others: Sequence[int]) -> tuple[list[int], list[int]]:
+    """Where two measurements of a set of samples hold the same ones, as either may have dropped some.
+
+    Args:
+        own: numbers of the samples of one, as in :attr:`Interactions.sample_numbers`.
+        others: of the other.
+
+    Returns:
+        rows of the first and of the second, in the order of the first.
+
+    Example:
+        >>> common_rows([0, 4, 7], [7, 0])
+        ([0, 2], [1, 0])
+    """
+    row_of = {sample: row for row, sample in enumerate(others)}
+    pairs = [(row, row_of[sample]) for row, sample in enumerate(own) if sample in row_of]
+    return [row for row, _ in pairs], [other for _, other in pairs]
 
 
 def check_interactions(**named: Any) -> None:

@@ -10,6 +10,7 @@ from experiments.figures.fits import peak_order, spearman, spindle_as_record
 from lightning_interactions import Interactions, disentangle, order_strength
 from lightning_interactions.distribution.emerged import emerged_under_noise
 from lightning_interactions.distribution.strength import sample_order_strength
+from lightning_interactions.interactions import common_rows
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -54,8 +55,10 @@ def disentangled(run: RunFolder) -> dict[str, Any]:
     up, down = order_strength(clean)
     kinds: dict[str, Any] = {}
     for step in index["steps"]:
-        strength = sample_order_strength(Interactions.load(run.injected() / step["file"]))
-        fit = disentangle(*strength, clean)
+        disturbed = Interactions.load(run.injected() / step["file"])
+        rows, others = common_rows(disturbed.sample_numbers, clean.sample_numbers)
+        strength = sample_order_strength(disturbed.rows(rows))
+        fit = disentangle(*strength, clean.rows(others))
         kinds.setdefault(step["kind"], {"steps": []})["steps"].append(
             {
                 "sigma": step["sigma"],

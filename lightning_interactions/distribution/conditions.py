@@ -114,6 +114,8 @@ def conditions(
     means = mean_outputs(interactions.values)
     order = _largest_order(interactions, threshold)
     fall = (means.cummax(dim=0).values - means).max().item()
+    if fall <= _ROUNDING * interactions.values.abs().max().item():
+        fall = 0.0
     power = _smallest_power(means[1:].tolist())
     return Conditions(
         largest_order=order,

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from lightning_interactions.lattice import Base, kronecker_power, subset_order, sum_by_order, variable_count
 
-__all__ = ["decay", "sample_decay", "shrink"]
+__all__ = ["Decays", "Shrunk", "decay", "sample_decay", "shrink"]
 
 
 def decay(and_: Tensor, or_: Tensor, delta: float | Tensor, gamma: float | Tensor = 1.0) -> tuple[Tensor, Tensor]:
@@ -79,14 +79,51 @@ def sample_decay(and_: Tensor, or_: Tensor, delta: float | Tensor) -> tuple[Tens
         >>> positive.round(decimals=6).tolist(), negative.round(decimals=6).tolist()
         ([[3.0, 0.0], [3.0, 0.0]], [[0.0, 4.0], [0.0, 0.0]])
     """
-    if and_.shape != or_.shape:
-        msg = f"`and_` and `or_` must have the same shape, got {tuple(and_.shape)} and {tuple(or_.shape)}."
-        raise ValueError(msg)
-    # An OR effect is an AND effect with present and absent exchanged: the same matrix acts on both.
-    effects = torch.stack([and_, or_]).reshape(2, -1, 1 << variable_count(and_))
-    shrunk = shrink(effects, delta)
-    positive, negative = (sum_by_order(side.clamp(min=0))[..., 1:].sum(dim=-3) for side in (shrunk, -shrunk))
-    return positive, negative
+    return Decays(and_, or_).at(delta)
+
+
+class Decays:
+    r"""The decay of every sample of a reference for any :math:`\delta`; what does not depend on it is made once.
+
+    Args:
+        and_: AND effects :math:`I^*` of the reference network, ``(samples, 2**n)``; ``(2**n,)`` is one sample.
+        or_: its OR effects, likewise.
+
+    Raises:
+        ValueError: if the arrays differ in shape, or their last axis is not a power of two.
+
+    Example:
+        >>> effects = torch.tensor([[0.0, 1.0, 2.0, -4.0], [0.0, 3.0, 0.0, 0.0]])
+        >>> positive, negative = Decays(effects, torch.zeros(2, 4)).at(0.0)
+        >>> positive.round(decimals=6).tolist(), negative.round(decimals=6).tolist()
+        ([[3.0, 0.0], [3.0, 0.0]], [[0.0, 4.0], [0.0, 0.0]])
+    """
+
+    def __init__(self, and_: Tensor, or_: Tensor) -> None:
+        if and_.shape != or_.shape:
+            msg = f"`and_` and `or_` must have the same shape, got {tuple(and_.shape)} and {tuple(or_.shape)}."
+            raise ValueError(msg)
+        self.n_variables = variable_count(and_)
+        # An OR effect is an AND effect with present and absent exchanged: the same matrix acts on both.
+        self._shrunk = Shrunk(torch.stack([and_, or_]).reshape(2, -1, 1 << self.n_variables))
+        self._kept: dict[tuple[float, ...], Tensor] = {}
+
+    def at(self, delta: float | Tensor) -> tuple[Tensor, Tensor]:
+        """Positive and negative strength: float64 ``(samples, n)`` each, or ``(deltas, samples, n)``."""
+        shrunk = self._shrunk.at(delta)
+        positive, negative = (sum_by_order(side.clamp(min=0))[..., 1:].sum(dim=-3) for side in (shrunk, -shrunk))
+        return positive, negative
+
+    def both_signs(self, delta: float | Tensor) -> Tensor:
+        """Both side by side: ``(samples, 2n)``, or ``(deltas, samples, 2n)``."""
+        return torch.cat(self.at(delta), dim=-1)
+
+    def both_signs_kept(self, deltas: Tensor) -> Tensor:
+        """The same, kept for the next call: for a grid on which many measurements are compared with one reference."""
+        key = tuple(deltas.tolist())
+        if key not in self._kept:
+            self._kept = {key: self.both_signs(deltas)}
+        return self._kept[key]
 
 
 def shrink(effects: Tensor, delta: float | Tensor) -> Tensor:
@@ -108,17 +145,36 @@ def shrink(effects: Tensor, delta: float | Tensor) -> Tensor:
         >>> shrink(torch.tensor([0.0, 0.0, 0.0, 8.0]), delta=1.0).round(decimals=3).tolist()
         [0.668, 0.573, 0.573, 0.364]
     """
-    delta = torch.as_tensor(delta, dtype=torch.float64, device=effects.device)
-    if not (delta >= 0).all():
-        msg = f"`delta` must be at least 0, got {delta.flatten().tolist()}."
-        raise ValueError(msg)
-    n_variables = variable_count(effects)
-    orders = subset_order(n_variables, effects.device)
-    eigenvalues, vectors, transposed = _pencil()
-    spectrum = eigenvalues[1] ** orders * eigenvalues[0] ** (n_variables - orders)
-    noise = delta.square().reshape(delta.shape + (1,) * effects.ndim) * 2.0**n_variables
-    coordinates = kronecker_power(transposed, effects.double() * 2.0**orders)
-    return kronecker_power(vectors, coordinates * (spectrum / (spectrum + noise)))
+    return Shrunk(effects).at(delta)
+
+
+class Shrunk:
+    r""":math:`M(\delta) I` of some effects :math:`I` for any :math:`\delta`; half of the work is done once.
+
+    Args:
+        effects: ``(..., 2**n)``.
+
+    Example:
+        >>> Shrunk(torch.tensor([0.0, 0.0, 0.0, 8.0])).at(1.0).round(decimals=3).tolist()
+        [0.668, 0.573, 0.573, 0.364]
+    """
+
+    def __init__(self, effects: Tensor) -> None:
+        n_variables = variable_count(effects)
+        orders = subset_order(n_variables, effects.device)
+        eigenvalues, self._vectors, transposed = _pencil()
+        self._spectrum = eigenvalues[1] ** orders * eigenvalues[0] ** (n_variables - orders)
+        self._coordinates = kronecker_power(transposed, effects.double() * 2.0**orders)
+
+    def at(self, delta: float | Tensor) -> Tensor:
+        """See :func:`shrink`."""
+        coordinates = self._coordinates
+        delta = torch.as_tensor(delta, dtype=torch.float64, device=coordinates.device)
+        if not (delta >= 0).all():
+            msg = f"`delta` must be at least 0, got {delta.flatten().tolist()}."
+            raise ValueError(msg)
+        noise = delta.square().reshape(delta.shape + (1,) * coordinates.ndim) * float(coordinates.shape[-1])
+        return kronecker_power(self._vectors, coordinates * (self._spectrum / (self._spectrum + noise)))
 
 
 def _pencil() -> tuple[Tensor, Base, Base]:

@@ -27,13 +27,12 @@ import torch
 from torch import Tensor
 
 from lightning_interactions.checks import check_ranges, check_whole
-from lightning_interactions.distribution.decay import sample_decay
+from lightning_interactions.distribution.decay import Decays
 from lightning_interactions.distribution.plausible import PlausibleShares
 from lightning_interactions.distribution.projection import Cells, Fits, Products
 from lightning_interactions.distribution.spindle import spindle
 from lightning_interactions.distribution.strength import Effects, check_strength, salient_effects
 from lightning_interactions.interactions import check_interactions
-from lightning_interactions.lattice import variable_count
 from lightning_interactions.masking.devices import new_tensors_on_cpu
 
 if TYPE_CHECKING:
@@ -95,7 +94,7 @@ class Disentangled:
 def disentangle(
     positive: Tensor,
     negative: Tensor,
-    reference: Interactions | Effects,
+    reference: Interactions | Effects | Decays,
     *,
     threshold: float | None = None,
     delta_range: tuple[float, float] = (1e-6, 1.0),
@@ -111,8 +110,10 @@ def disentangle(
             :func:`~.strength.sample_order_strength` returns it; only then is there a bootstrap.
         negative: likewise, non-negative.
         reference: :math:`I^*`, what the decay is made from: usually the network at the end of the normal phase. Fitting
-            a network to itself always succeeds, with :math:`\delta \to 0`, and says nothing.
-        threshold: effects of the reference up to this absolute value are left out; ``None`` takes its own, 0 none.
+            a network to itself always succeeds, with :math:`\delta \to 0`, and says nothing. Many fits with one
+            reference are faster with its :class:`~.decay.Decays`.
+        threshold: effects of the reference up to this absolute value are left out; ``None`` takes its own, 0 none. No
+            use with ``Decays``, which are made after that.
         delta_range: the :math:`\delta` allowed.
         alpha_range: the :math:`\alpha` allowed.
         bootstraps: resamplings of the samples; those of the reference are drawn along where there are as many.
@@ -139,24 +140,24 @@ def disentangle(
         >>> round(found.r_squared, 4)
         1.0
     """
-    if not isinstance(reference, Effects):
+    if not isinstance(reference, (Effects, Decays)):
         check_interactions(reference=reference)
     check_whole(minimum=0, bootstraps=bootstraps)
     check_ranges(delta_range=delta_range, alpha_range=alpha_range)
-    and_, or_ = salient_effects(reference, threshold)
-    strength = _stacked(positive, negative, variable_count(and_))
+    of_reference = reference if isinstance(reference, Decays) else Decays(*salient_effects(reference, threshold))
+    strength = _stacked(positive, negative, of_reference.n_variables)
     low, high = delta_range
     log_deltas = torch.linspace(math.log(low), math.log(high), _DELTAS, dtype=torch.float64)
     alphas = torch.linspace(*alpha_range, _ALPHAS, dtype=torch.float64)
-    decays = _decays(and_, or_, log_deltas.exp())
+    decays = of_reference.both_signs_kept(log_deltas.exp())
     coarse = Products.of(strength.mean(dim=0)[None], decays.mean(dim=1)[None], _both_signs(alphas, strength))
-    alpha, delta = _refine(coarse.fits(), log_deltas, alphas, strength, and_, or_)
+    alpha, delta = _refine(coarse.fits(), log_deltas, alphas, strength, of_reference)
     finer = _between_neighbours(log_deltas, math.log(delta))
     log_deltas = torch.cat([log_deltas, finer])
     alphas = torch.cat([alphas, _between_neighbours(alphas, alpha)])
-    decays = torch.cat([decays, _decays(and_, or_, finer.exp())])
+    decays = torch.cat([decays, of_reference.both_signs(finer.exp())])
     spindles, cells = _both_signs(alphas, strength), Cells.of((_DELTAS, _ALPHAS), (_FINE, _FINE))
-    mean, decay_shape = strength.mean(dim=0), _decays(and_, or_, delta).mean(dim=0)
+    mean, decay_shape = strength.mean(dim=0), of_reference.both_signs(delta).mean(dim=0)
     tried = Products.of(mean[None], decays.mean(dim=1)[None], spindles).at(cells)
     best = Products.of(mean[None], decay_shape[None, None], _both_signs(torch.tensor([alpha]), strength))
     point = {"alpha": alpha, "delta": delta, **best.fits().numbers()}
@@ -170,11 +171,6 @@ def disentangle(
     return _result(point, intervals, mean, decay_shape)
 
 
-def _decays(and_: Tensor, or_: Tensor, delta: Tensor | float) -> Tensor:
-    """The decay of every sample, both signs side by side: ``(samples, 2n)``, or ``(deltas, samples, 2n)``."""
-    return torch.cat(sample_decay(and_, or_, delta), dim=-1)
-
-
 def _between_neighbours(values: Tensor, best: float) -> Tensor:
     """Points from one neighbour of ``best`` on an even grid to the other, ``best`` among them."""
     step = (values[1] - values[0]).item()
@@ -182,15 +178,13 @@ def _between_neighbours(values: Tensor, best: float) -> Tensor:
     return points.clamp(values[0].item(), values[-1].item())
 
 
-def _refine(
-    grid: Fits, log_deltas: Tensor, alphas: Tensor, strength: Tensor, and_: Tensor, or_: Tensor
-) -> tuple[float, float]:
+def _refine(grid: Fits, log_deltas: Tensor, alphas: Tensor, strength: Tensor, reference: Decays) -> tuple[float, float]:
     """The best (α, δ) of all samples together, searched around the best cell of the grid."""
     mean = strength.mean(dim=0)[None]
     row, column = divmod(int(grid.r_squared[0].argmax()), len(alphas))
 
     def loss(point: tuple[float, float]) -> float:
-        decays = _decays(and_, or_, math.exp(point[1])).mean(dim=0)
+        decays = reference.both_signs(math.exp(point[1])).mean(dim=0)
         products = Products.of(mean, decays[None, None], _both_signs(torch.tensor([point[0]]), strength))
         return 1 - products.fits().r_squared.item()
 

@@ -11,8 +11,8 @@ one can see which of the two it resembles.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import scipy.optimize
 import torch
@@ -28,7 +28,7 @@ from lightning_interactions.distribution.strength import (
     salient_effects,
     signed_strength,
 )
-from lightning_interactions.interactions import check_same_n_variables
+from lightning_interactions.interactions import check_same_n_variables, common_rows
 from lightning_interactions.masking.devices import new_tensors_on_cpu
 
 if TYPE_CHECKING:
@@ -76,7 +76,9 @@ class Emerged:
         positive: :math:`\Delta A^{(m),+}`, ``(n,)``.
         negative: :math:`\Delta A^{(m),-}`, likewise, as an amount.
         spindle: the spindle fitted to both; ``None`` where nothing has emerged.
-        decay: the decay of the reference fitted to both; ``None`` without a reference, or where nothing has emerged.
+        decay: the decay of the reference fitted to both; ``None`` without a reference, or where nothing has emerged. By
+            :func:`emerged_under_noise` with either sign, the better one: effects that grow and effects that shrink
+            are both changes of the decay.
     """
 
     positive: Tensor
@@ -193,7 +195,7 @@ def emerged_under_noise(
     _check_same_variables(clean, disturbed, rows, others)
     change = clean.and_[rows] - disturbed.and_[others], clean.or_[rows] - disturbed.or_[others]
     positive, negative = signed_strength(*salient(*change, clean.threshold if threshold is None else threshold))
-    return _described(positive.mean(dim=0), negative.mean(dim=0), reference)
+    return _described(positive.mean(dim=0), negative.mean(dim=0), reference, either_sign=True)
 
 
 @new_tensors_on_cpu()
@@ -268,14 +270,28 @@ def fit_decay(
     return _fit(positive, negative, curves, delta_range, logarithmic=True)
 
 
-def _described(positive: Tensor, negative: Tensor, reference: Interactions | None) -> Emerged:
+def _described(
+    positive: Tensor, negative: Tensor, reference: Interactions | None, *, either_sign: bool = False
+) -> Emerged:
+    """The two shapes, fitted to what has emerged.
+
+    Args:
+        positive: ``(n,)``.
+        negative: ``(n,)``.
+        reference: whose decay is fitted.
+        either_sign: whether the decay may have its signs turned round.
+    """
     if not (positive + negative).any():
         return Emerged(positive, negative, spindle=None, decay=None)
+    decays = [] if reference is None else [fit_decay(positive, negative, reference)]
+    if reference is not None and either_sign:
+        fit = fit_decay(negative, positive, reference)
+        decays.append(replace(fit, positive=fit.negative, negative=fit.positive))
     return Emerged(
         positive,
         negative,
         spindle=fit_spindle(positive, negative),
-        decay=None if reference is None else fit_decay(positive, negative, reference),
+        decay=max(decays, key=lambda fit: fit.r_squared, default=None),
     )
 
 
@@ -347,12 +363,11 @@ def _same_samples(clean: Interactions, disturbed: Interactions) -> tuple[list[in
             )
             raise ValueError(msg)
         return list(range(len(clean))), list(range(len(clean)))
-    row_of: dict[Any, int] = {sample: row for row, sample in enumerate(others)}
-    pairs = [(row, row_of[sample]) for row, sample in enumerate(known) if sample in row_of]
-    if not pairs:
+    rows, matching = common_rows(known, others)
+    if not rows:
         msg = f"`clean` and `disturbed` must have samples in common, got {known[:5]} … and {others[:5]} …."
         raise ValueError(msg)
-    return [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+    return rows, matching
 
 
 def _check_same_variables(clean: Interactions, disturbed: Interactions, rows: list[int], others: list[int]) -> None:

@@ -2,15 +2,16 @@ r"""A sequential test for a knee: has a noisy level begun to rise or to fall?
 
 Against "the level is constant" stand all hinges :math:`y_i = \mu + b \max(i - k, 0) + \sigma \epsilon_i`, one for each
 place :math:`k` of the knee. With :math:`b \mid \sigma \sim N(0, \tau^2 \sigma^2)` cut to one sign, a flat prior on
-:math:`\mu` and a weak one on :math:`\sigma`, the Bayes factor of a hinge against the constant has a closed form in
-running sums,
+:math:`\mu` and one on :math:`\sigma` that counts as one more measurement, of the noise expected, the Bayes factor of a
+hinge against the constant has a closed form in running sums,
 
 .. math:: B_k = \frac{2 P(b > 0 \mid y)}{\sqrt{1 + \tau^2 S}}
-    \left( 1 - r^2 \frac{\tau^2 S}{1 + \tau^2 S} \right)^{-(n - 1) / 2},
+    \left( 1 - r^2 \frac{\tau^2 S}{1 + \tau^2 S} \right)^{-n / 2},
 
-:math:`S` the centred square of the hinge and :math:`r` its correlation with the measurements. Weighted over the knees
-and over slopes :math:`\tau` with total weight 1, it is a test martingale while the level is constant, so that it ever
-exceeds :math:`1 / p` with probability at most :math:`p` however often one looks (Ville's inequality). Three things keep
+:math:`S` the centred square of the hinge and :math:`r^2` the part of the squares, that of the expected noise among
+them, which it explains. Weighted over the knees and over slopes :math:`\tau` with total weight 1, it is a test
+martingale while the level is constant, averaged over the prior, so that it ever exceeds :math:`1 / p` with probability
+at most :math:`p` however often one looks (Ville's inequality). Three things keep
 it safe and cheap where the assumptions end: noise that is correlated in time counts as fewer measurements; knees are
 kept at a relative resolution of a thirty-second; and later on it is evaluated only as often as the length doubles.
 """

@@ -133,9 +133,10 @@ class Products:
         Returns:
             each ``(draws, deltas, alphas)``, or ``(shares, deltas, alphas)``.
         """
-        # Where nothing is left of the decay, only the whole share can be the spindle's.
+        # Where nothing is left of the decay, only the whole share can be the spindle's: any other has no size.
         of_decay = torch.where(self.decay_total > 0, (1 - share) / self.decay_total, 0.0)
-        of_spindle = share / self.spindle_total
+        possible = (self.decay_total > 0) | (torch.as_tensor(share) == 1)
+        of_spindle = torch.where(possible, share / self.spindle_total, 0.0)
         along = of_decay * self.da + of_spindle * self.sa
         square = of_decay**2 * self.dd + of_spindle * (2 * of_decay * self.ds + of_spindle * self.ss)
         size = torch.where(square > 0, along / square, 0.0)

@@ -24,10 +24,11 @@ import torch
 from torch import Tensor
 
 from lightning_interactions.checks import check_ranges
+from lightning_interactions.distribution.decay import Decays
 from lightning_interactions.distribution.disentangle import Disentangled, disentangle
 from lightning_interactions.distribution.phases import end_of_normal_phase
-from lightning_interactions.distribution.strength import Effects, sample_order_strength
-from lightning_interactions.interactions import Interactions
+from lightning_interactions.distribution.strength import Effects, salient_effects, sample_order_strength
+from lightning_interactions.interactions import Interactions, common_rows
 
 __all__ = [
     "FIT_LISTS",
@@ -42,7 +43,7 @@ __all__ = [
 REFERENCES = ("onset", "final", "current")
 """The references that have a name."""
 
-REFITS_PER_EPOCH = 6
+REFITS_PER_EPOCH = 3
 """In the normal phase earlier epochs are fitted anew while all fits so far are no more than this times the epochs. The
 work so grows with the number of measurements and not with its square; what is left is done when the phase changes or
 the training ends, and until then ``reference_epoch`` says which reference an epoch's fit has."""
@@ -105,10 +106,12 @@ class ReferenceFits:
     ) -> None:
         check_reference(reference, delta_range)
         self.reference = reference
-        self.options: dict[str, Any] = {"threshold": threshold, "bootstraps": bootstraps}
+        self.threshold = threshold
+        self.options: dict[str, Any] = {"bootstraps": bootstraps}
         if delta_range is not None:
             self.options["delta_range"] = delta_range
         self._strength: dict[int, tuple[Tensor, Tensor]] = {}
+        self._samples: dict[int, list[int]] = {}
         self._losses: dict[int, float] = {}
         self._candidates: dict[int, Effects] = {}
         self._fitted_with: dict[int, int | str] = {}
@@ -116,8 +119,9 @@ class ReferenceFits:
         self._onset: float | None = None
 
     def add(self, epoch: int, interactions: Interactions, held_out_loss: float = math.nan) -> None:
-        """Take in one measurement; one of the same epoch is replaced."""
+        """Take in one measurement, later than all before; the last one is replaced by one of the same epoch."""
         self._strength[epoch] = sample_order_strength(interactions)
+        self._samples[epoch] = interactions.sample_numbers
         self._losses[epoch] = held_out_loss
         self._fitted_with.pop(epoch, None)
         self._candidates[epoch] = Effects(interactions.and_, interactions.or_, interactions.threshold)
@@ -146,8 +150,10 @@ class ReferenceFits:
         if not settled and self._fits + len(pending) > REFITS_PER_EPOCH * len(self._strength):
             pending = [fitted for fitted in pending if fitted not in self._fitted_with]
         changed = {}
+        salient = salient_effects(reference, self.threshold)
+        decays = Decays(*salient)
         for fitted in pending:
-            changed[fitted] = self._fit(fitted, epoch, reference)
+            changed[fitted] = self._fit(fitted, epoch, salient, decays)
             self._fitted_with[fitted] = epoch
         self._fits += len(pending)
         return changed
@@ -156,6 +162,7 @@ class ReferenceFits:
         """What was added, as tensors and plain data."""
         return {
             "strength": {epoch: list(both) for epoch, both in self._strength.items()},
+            "samples": dict(self._samples),
             "losses": dict(self._losses),
             "candidates": {epoch: _packed(effects) for epoch, effects in self._candidates.items()},
             "fitted_with": dict(self._fitted_with),
@@ -166,6 +173,7 @@ class ReferenceFits:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from what :meth:`state_dict` returned."""
         self._strength = {epoch: (both[0], both[1]) for epoch, both in state["strength"].items()}
+        self._samples = dict(state["samples"])
         self._losses = dict(state["losses"])
         self._candidates = {epoch: _unpacked(packed) for epoch, packed in state["candidates"].items()}
         self._fitted_with = dict(state["fitted_with"])
@@ -200,12 +208,35 @@ class ReferenceFits:
             return []
         return self._lowest_so_far() if self.reference == "onset" else [max(self._strength)]
 
-    def _fit(self, epoch: int, reference_epoch: int | str, reference: Interactions | Effects) -> dict[str, Any]:
+    def _fit(
+        self, epoch: int, reference_epoch: int | str, salient: tuple[Tensor, Tensor], decays: Decays
+    ) -> dict[str, Any]:
+        """One epoch's fit.
+
+        Args:
+            epoch: which.
+            reference_epoch: where the reference comes from.
+            salient: the reference's salient AND and OR effects.
+            decays: made of them.
+        """
         positive, negative = self._strength[epoch]
+        paired = self._pair_with(reference_epoch, epoch)
+        if paired is not None:
+            rows, others = paired
+            positive, negative = positive[rows], negative[rows]
+            decays = Decays(*(effects[others] for effects in salient))
         named = {"reference_epoch": math.nan if isinstance(reference_epoch, str) else reference_epoch}
         if not (positive.sum() + negative.sum() > 0):
             return unfitted(positive.shape[1]) | named
-        return _plain(disentangle(positive, negative, reference, **self.options)) | named
+        return _plain(disentangle(positive, negative, decays, **self.options)) | named
+
+    def _pair_with(self, reference_epoch: int | str, epoch: int) -> tuple[list[int], list[int]] | None:
+        """The rows of the samples that both have, where one lacks some; the bootstrap draws the two together."""
+        own, others = self._samples[epoch], self._samples.get(reference_epoch)  # type: ignore[call-overload]
+        if others is None or own == others:
+            return None
+        rows = common_rows(own, others)
+        return rows if rows[0] else None
 
 
 def check_reference(reference: str | Interactions, delta_range: tuple[float, float] | None) -> None:

@@ -169,6 +169,15 @@ def test_rounding_is_neither_rise_nor_fall(make_interactions):
     assert (found.largest_order, found.largest_fall, found.power) == (0, 0, 0)
 
 
+@pytest.mark.parametrize(("n", "level"), [(3, 0.1), (4, 0.1), (5, 0.3)])
+def test_a_flat_mean_does_not_fall(n, level, make_interactions):
+    values = [[0.0] + [level] * (2**n - 1)]
+    found = conditions(make_interactions(torch.zeros(1, 2**n), values=values))
+
+    assert found.is_monotone
+    assert found.largest_fall == 0
+
+
 def test_the_record_is_plain_numbers(make_interactions, random_interactions):
     found = conditions(random_interactions())
     record = found.as_record()

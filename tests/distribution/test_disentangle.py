@@ -6,9 +6,10 @@ import scipy.optimize
 import torch
 
 from lightning_interactions import decay, disentangle, lattice, sparsify, spindle
-from lightning_interactions.distribution.decay import sample_decay
+from lightning_interactions.distribution.decay import Decays, sample_decay
 from lightning_interactions.distribution.disentangle import PROFILE_TOLERANCE
 from lightning_interactions.distribution.projection import Products
+from lightning_interactions.distribution.strength import Effects
 
 N = 7
 SAMPLES = 20
@@ -70,6 +71,27 @@ def test_pure_noise_is_all_spindle(reference):
     found = disentangle(curve, curve, reference)
     assert found.spindle_share == pytest.approx(1.0, abs=0.02)
     assert found.alpha == pytest.approx(1.0, rel=0.05)
+
+
+@pytest.mark.parametrize("samples", [1, SAMPLES])
+def test_against_a_reference_without_effects_all_is_spindle(samples):
+    generator = torch.Generator().manual_seed(0)
+    curve = spindle(N, 0.9) * (1 + 0.1 * torch.randn(samples, 1, dtype=torch.float64, generator=generator))
+    nothing = torch.zeros(samples, 2**N)
+    found = disentangle(curve, curve, Effects(nothing, nothing))
+
+    assert found.spindle_share == 1
+    assert found.intervals["spindle_share"] == (1, 1)
+    assert found.identified
+
+
+def test_many_fits_can_share_the_decays_of_one_reference(reference):
+    decays = Decays(reference.and_, reference.or_)
+    for share in (0.2, 0.5):
+        strength = mixture(reference, share, noise=0.3)
+        alone, shared = (disentangle(*strength, one, bootstraps=10) for one in (reference, decays))
+        assert shared.intervals == alone.intervals
+        assert torch.equal(shared.residual, alone.residual)
 
 
 def test_no_other_parameters_fit_better(reference):

@@ -61,7 +61,7 @@ def test_before_an_onset_the_smallest_held_out_loss_so_far_is_the_reference():
 def test_a_long_normal_phase_costs_a_bounded_number_of_fits_and_ends_with_one_reference(monkeypatch):
     made = []
 
-    def fit(_, epoch, reference, __):
+    def fit(_, epoch, reference, *__):
         made.append(epoch)
         return {"reference_epoch": reference}
 
@@ -79,6 +79,26 @@ def test_a_long_normal_phase_costs_a_bounded_number_of_fits_and_ends_with_one_re
     records |= fits.update(onset_epoch=41)
     assert reference_epochs(records) == {40}
     assert fits.update(onset_epoch=41, finished=True) == {}
+
+
+@pytest.mark.parametrize(("kept", "kept_by_reference"), [([0, 1, 3, 4], range(5)), (range(5), [0, 2, 3, 4])])
+def test_a_sample_that_one_of_the_two_has_dropped_is_left_out_of_both(kept, kept_by_reference):
+    reference, later = (
+        interactions_of(seed, samples=5).rows(list(rows)) for seed, rows in ((5, kept_by_reference), (10, kept))
+    )
+    fits = ReferenceFits(**QUICK)
+    fits.add(5, reference, 0.5)
+    fits.add(10, later, 0.9)
+    record = fits.update(10)[10]
+
+    both = sorted({*kept} & {*kept_by_reference})
+    expected = disentangle(
+        *sample_order_strength(interactions_of(10, samples=5).rows(both)),
+        interactions_of(5, samples=5).rows(both),
+        bootstraps=5,
+    )
+    assert record["spindle_share"] == expected.spindle_share
+    assert (record["spindle_share_low"], record["spindle_share_high"]) == expected.intervals["spindle_share"]
 
 
 def test_an_onset_freezes_the_reference_before_it():
@@ -108,7 +128,7 @@ def test_an_onset_before_all_trained_epochs_takes_the_first():
 def test_the_reference_is_the_best_epoch_before_the_onset(losses, onset):
     by_epoch = dict(zip(MEASURED, losses, strict=False))
     fits = ReferenceFits(**QUICK)
-    fits._fit = lambda _, reference_epoch, __: {"reference_epoch": reference_epoch}
+    fits._fit = lambda _, reference_epoch, *__: {"reference_epoch": reference_epoch}
     for epoch, loss in by_epoch.items():
         fits.add(epoch, MEASURED[epoch], loss)
     records = fits.update(onset)
