@@ -2,8 +2,8 @@
 
 Both are estimated from their parts: the time of one training step and of one measurement, multiplied by how often they
 happen; on a CPU it is the processor time of one thread. A measurement is the masked forward passes of a sample and the
-solver, counted up to all samples, and the losses on two sets of samples. The network is untrained, which is the hard
-case for the solver.
+solver, counted up to all samples, the losses on two sets of samples, and as many fits of decay and spindle as a normal
+phase may take for each. The network is untrained, which is the hard case for the solver.
 
     python benchmarks/overhead.py [--quick] [--device cuda]
 """
@@ -25,12 +25,16 @@ from torch.nn import functional
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]  # neither is installed
 
+from disentangle import mixture  # noqa: E402
 from machine import machine  # noqa: E402
 from resources import now  # noqa: E402
 
 from experiments.models.vgg import VGG11  # noqa: E402
 from lightning_interactions.callback.losses import classification_loss, mean_loss  # noqa: E402
 from lightning_interactions.callback.samples import Samples  # noqa: E402
+from lightning_interactions.distribution.decay import Decays  # noqa: E402
+from lightning_interactions.distribution.disentangle import disentangle  # noqa: E402
+from lightning_interactions.distribution.reference import REFITS_PER_EPOCH  # noqa: E402
 from lightning_interactions.masking.feature_map import FeatureMapPatches  # noqa: E402
 from lightning_interactions.masking.forward import values  # noqa: E402
 from lightning_interactions.masking.network import call_network  # noqa: E402
@@ -92,6 +96,7 @@ def estimate(name: str, schedule: Schedule, device: str) -> dict[str, Any]:
     steps = -(-schedule.images // schedule.batch_size) * schedule.epochs
     measurements = schedule.epochs // schedule.every_n_epochs + 1
     measurement = (best["values_s"] + best["solver_s"]) * schedule.samples + best["losses_s"]
+    measurement += REFITS_PER_EPOCH * best["fit_s"]
     training = best["step_s"] * steps
     return {
         "name": name,
@@ -100,6 +105,7 @@ def estimate(name: str, schedule: Schedule, device: str) -> dict[str, Any]:
         **best,
         "steps": steps,
         "measurements": measurements,
+        "fits_each": REFITS_PER_EPOCH,
         "training_s": training,
         "measuring_s": measurement * measurements,
         "share_of_all": measurement * measurements / (training + measurement * measurements),
@@ -108,11 +114,12 @@ def estimate(name: str, schedule: Schedule, device: str) -> dict[str, Any]:
 
 
 def one_round(model: nn.Module, schedule: Schedule, few: int, device: str) -> dict[str, float]:
-    """Seconds of a training step, of the masked forward passes and the solver for one sample, and of the losses."""
+    """Seconds of a training step, of the masked forward passes and the solver for one sample, of losses and of a fit."""
     return {
         "step_s": step_time(model, schedule.batch_size, device),
         **measurement_time(model, schedule, few, device),
         "losses_s": losses_time(model, schedule.loss_samples, device),
+        "fit_s": fit_time(schedule, device),
     }
 
 
@@ -150,6 +157,16 @@ def losses_time(model: nn.Module, samples: int, device: str) -> float:
     started = now(device)
     for _ in range(2):
         mean_loss(model, [batch], classification_loss, call_network)
+    return now(device) - started
+
+
+def fit_time(schedule: Schedule, device: str) -> float:
+    """Seconds for one fit, whose reference was used before."""
+    positive, negative, reference = mixture(schedule.n, schedule.samples)
+    decays = Decays(reference.and_, reference.or_)
+    disentangle(positive, negative, decays)
+    started = now(device)
+    disentangle(positive, negative, decays)
     return now(device) - started
 
 
