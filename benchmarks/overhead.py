@@ -114,7 +114,7 @@ def estimate(name: str, schedule: Schedule, device: str) -> dict[str, Any]:
 
 
 def one_round(model: nn.Module, schedule: Schedule, few: int, device: str) -> dict[str, float]:
-    """Seconds of a training step, of the masked forward passes and the solver for one sample, of losses and of a fit."""
+    """Seconds of a training step, of masked forward passes and the solver for one sample, of the losses, of a fit."""
     return {
         "step_s": step_time(model, schedule.batch_size, device),
         **measurement_time(model, schedule, few, device),

@@ -129,6 +129,7 @@ interactions.save(f"{folder}/interactions/epoch=0000.npz")
 losses = {"train_loss": 1.0, "held_out_loss": 1.0, "loss_gap": 0.0, "onset_epoch": float("nan"), "phase": "normal"}
 History([{"epoch": 0} | losses | summarize(interactions)]).save(f"{folder}/interactions/history.json")
 assert found["console_scripts"](["report", folder, "-o", f"{folder}/report.html"]) == 0
+assert found["console_scripts"](["report", f"{folder}/none"]) == 1
 print(sorted(name for name in sys.modules if name.split(".")[0] in ("experiments", "tests")))
 """
 

@@ -2,7 +2,6 @@
 
 import importlib
 import io
-import subprocess
 import sys
 from types import SimpleNamespace
 
@@ -116,12 +115,3 @@ def test_the_words_of_the_process_are_the_default(monkeypatch, capsys):
 
     assert main() == 1
     assert "no-such-run" in capsys.readouterr().err
-
-
-def test_the_module_can_be_run():
-    """As the installed program does it."""
-    script = "import sys; from lightning_interactions.cli.main import main; sys.exit(main(['report', 'none']))"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)  # noqa: S603
-
-    assert done.returncode == 1
-    assert "Traceback" not in done.stderr
