@@ -278,9 +278,12 @@ def _matching(numbers: dict[str, Any]) -> Judgement:
     return Judgement({"largest error relative to ζ": worst}, _graded([worst <= 1 + ROUNDING]))
 
 
-IN_THE_MIDDLE = "strictly between n/4 and 3n/4 (orders {} of 8, {} of 10)".format(
-    *(" … ".join(str(end(o for o in range(1, n + 1) if is_middle(o, n))) for end in (min, max)) for n in (8, 10))
-)
+def _middle_orders(n_variables: int) -> str:
+    middle = [order for order in range(1, n_variables + 1) if is_middle(order, n_variables)]
+    return f"{middle[0]} … {middle[-1]} of {n_variables}"
+
+
+IN_THE_MIDDLE = f"strictly between n/4 and 3n/4 (orders {_middle_orders(8)}, {_middle_orders(10)})"
 """Which orders count as middle ones, in words."""
 
 CLAIMS = (
