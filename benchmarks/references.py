@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # the experiments are not installed
 
+from machine import machine  # noqa: E402
 from validity_page import RESULTS, write_page  # noqa: E402
 
 from experiments.figures.run_folder import RunFolder  # noqa: E402
@@ -48,7 +49,7 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=ROOT / "runs", help="folder of the runs")
     options = parser.parse_args()
     fits = [fitted for run in sorted(options.runs.glob("*/small-seed*/trained.json")) for fitted in fit_run(run.parent)]
-    report = {"rows": by_run(fits), "overall": overall(fits)}
+    report = {"machine": machine("cpu"), "rows": by_run(fits), "overall": overall(fits)}
     (RESULTS / "references.json").write_text(json.dumps(report, indent=1) + "\n")
     write_page()
 

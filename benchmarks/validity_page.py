@@ -15,6 +15,7 @@ sys.path.insert(0, str(ROOT))  # the experiments are not installed
 from machine import machine_in_words  # noqa: E402
 from tables import markdown_table  # noqa: E402
 from validity_picture import draw  # noqa: E402
+from watched_quickstart import N_EXPLAINED, N_VARIABLES  # noqa: E402
 
 from experiments.scorecard import spread  # noqa: E402
 
@@ -60,10 +61,12 @@ def document() -> str:
 
 
 def provenance(report: dict[str, Any]) -> list[str]:
-    """Seed and machine, where the file has them, and what must be known beside its figures."""
+    """Seed, machine and date, or that the file does not have them, and what must be known beside its figures."""
     known = [f"{key} {report[key]}" for key in ("seed",) if key in report]
     known += [machine_in_words(report["machine"])] if "machine" in report else []
-    known = [f"*{', '.join(known)}.*"] if known else []
+    missing = [key for key, there in (("machine", report), ("date", report.get("machine", {}))) if key not in there]
+    known += [f"{' and '.join(missing)} not recorded"] * bool(missing)
+    known = [f"*{', '.join(known)}.*"]
     known += [report["remark"]] if "remark" in report else []
     return [line for paragraph in known for line in ("", paragraph)]
 
@@ -99,7 +102,7 @@ def phases_table(report: dict[str, Any]) -> Iterator[str]:
     yield "![False alarms and delay of three rules and the limit](../benchmarks/results/validity_phases.png)"
     yield ""
     yield "*Lower is better; the grey lines are what was asked of the detector. A point is missing where a rule missed"
-    yield "more than half of the onsets.*"
+    yield "half of the onsets or raised a false alarm in every run.*"
     rows = []
     for row in report["rows"]:
         after = ""
@@ -160,9 +163,11 @@ def noise_table(report: dict[str, Any]) -> Iterator[str]:
     """Spearman correlation and change of the decay."""
     yield "## A disturbed network"
     yield ""
-    yield "The quickstart's network with noise on its parameters (relative to the root mean square of each tensor) and"
-    yield "with FGSM on its inputs. The paper says that the spindle grows with σ (Spearman 1) and that the decay is not"
-    yield "affected much. One figure for each network."
+    seeds = sorted({row["seed"] for row in report["rows"]})
+    yield f"{len(seeds)} networks of the quickstart's kind (seeds {', '.join(map(str, seeds))}), n = {N_VARIABLES},"
+    yield f"{N_EXPLAINED} images, with noise on the parameters (σ relative to the root mean square of each tensor) and"
+    yield "with FGSM on the inputs (σ in pixel values of 0 … 1). The paper says that the spindle grows with σ"
+    yield "(Spearman 1) and that the decay is not affected much. One figure for each network."
     yield ""
     yield markdown_table(
         [
@@ -214,7 +219,9 @@ def references_table(report: dict[str, Any]) -> Iterator[str]:
     yield "the reference's own epoch left out: the decay is made from the network at the end of the normal phase"
     yield "(`onset`) or from the last one (`final`), and M acts on the salient or on all effects. Mean ± standard"
     yield "deviation over the seeds. The last columns are the spindle share untrained, at the end of the normal phase"
-    yield "and at the last epoch; at its own epoch a reference has the share 0 if M acts on salient effects."
+    yield "and at the last epoch; at its own epoch a reference has the share 0 if M acts on salient effects. Shares"
+    yield "that are not identified are averaged like the others. Machine and date of the trainings are in"
+    yield "`REPRODUCTION.md`."
     yield ""
     yield markdown_table(
         [
@@ -222,7 +229,7 @@ def references_table(report: dict[str, Any]) -> Iterator[str]:
             *("untrained", "end of normal", "last"),
         ],
         [
-            [row["run"], len(row["seeds"]), row["reference"], row["effects"]]
+            [row["run"], ", ".join(map(str, row["seeds"])), row["reference"], row["effects"]]
             + [spread(row[key]) for key in ("median_r_squared", "least_r_squared", "width", "identified")]
             + [spread(row[key]) for key in ("share_untrained", "share_normal_end", "share_last")]
             for row in report["rows"]
@@ -240,7 +247,8 @@ def early_sign_table(report: dict[str, Any]) -> Iterator[str]:
     """Epochs between the first significant rise and the onset."""
     yield "## Is the spindle an early sign?"
     yield ""
-    yield f"The quickstart, measured every {report['every']} epochs. For each measure the epoch of its first"
+    yield f"The quickstart's network with the label noise and weight decay of each row, n = {N_VARIABLES},"
+    yield f"{N_EXPLAINED} images, measured every {report['every']} epochs. For each measure the epoch of its first"
     yield "significant rise above its lowest value so far, and in brackets how many epochs before the onset of the gap"
     yield "that is; the onset is dated afterwards, and *said at* is when the detector knew. The spindle share is 0 at"
     yield "its reference. As the monitor watches, that is the best network so far, so the share cannot rise while the"
@@ -273,8 +281,13 @@ def early_sign_table(report: dict[str, Any]) -> Iterator[str]:
         yield f"  and in {in_vain} of the {len(without)} runs without one."
         if leads:
             before_onset, before_said = (statistics.median(lead) for lead in zip(*leads, strict=True))
-            yield f"  In the median {before_onset:+g} epochs before the onset, and {before_said:+g} before the detector"
-            yield "  said so."
+            yield f"  In the median {_ahead(before_onset)} the onset, and {_ahead(before_said)} the epoch in which the"
+            yield "  detector said so."
+
+
+def _ahead(epochs: float) -> str:
+    """How many epochs before or after something, in words."""
+    return f"{abs(epochs):g} epochs {'before' if epochs > 0 else 'after'}" if epochs else "at"
 
 
 if __name__ == "__main__":

@@ -17,12 +17,13 @@ from experiments.data.digits import Digits  # noqa: E402
 from experiments.models.vgg import VGG11  # noqa: E402
 from lightning_interactions import FeatureMapPatches, InteractionMonitor  # noqa: E402
 
-__all__ = ["EVERY", "train"]
+__all__ = ["EVERY", "N_EXPLAINED", "N_VARIABLES", "train"]
 
 
 EPOCHS = 60
 EVERY = 5
 N_EXPLAINED = 24
+N_VARIABLES = 8
 
 
 def train(
@@ -34,7 +35,7 @@ def train(
         VGG11(num_classes=10, width=0.25),
         partial(torch.optim.SGD, lr=0.01, momentum=0.9, weight_decay=weight_decay),
     )
-    variables = FeatureMapPatches("network.features.4", grid=8, border=1, n_variables=8)
+    variables = FeatureMapPatches("network.features.4", grid=8, border=1, n_variables=N_VARIABLES)
     monitor = InteractionMonitor(variables, every_n_epochs=EVERY, n_samples=N_EXPLAINED)
     Trainer(
         max_epochs=EPOCHS,

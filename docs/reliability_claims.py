@@ -9,8 +9,8 @@ CLAIMS: dict[str, list[tuple[str, tuple[str, ...]]]] = {
         (
             (
                 "Weights, optimizer state, metrics and random numbers after a training are bitwise those of a "
-                "training without the monitor: batch norm, dropout, shuffling, augmentation, own samplers, a worker"
-                " process"
+                "training without the monitor: batch norm, dropout, shuffling, augmentation, loaders and samplers with "
+                "a `torch.Generator` of their own, a worker process"
             ),
             ("callback/test_read_only.py::test_training_is_bitwise_the_same",),
         ),

@@ -65,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     scorecard.add_argument("--out", type=Path, default=Path("REPRODUCTION.md"))
     scorecard.set_defaults(run_it=_scorecard)
 
-    questions = commands.add_parser("questions", help="the reviewers' questions on one run: docs/questions.md")
+    questions = commands.add_parser("questions", help="what the numbers of one run depend on: docs/questions.md")
     questions.add_argument("--run", type=Path, help="folder of the run; without it only the page is written again")
     questions.add_argument("--results", type=Path, default=RESULTS / "questions.json")
     questions.add_argument("--out", type=Path, default=Path("docs/questions.md"))

@@ -35,6 +35,8 @@ _NETWORKS = {
     "minilm_sst2": "MiniLM / SST-2 (pretrained)",
 }
 
+_VERDICTS = ("holds", "partly", "does not", "not tested")
+
 _RUN_COLUMNS = (
     "run",
     "configuration",
@@ -190,15 +192,44 @@ def _overview(groups: dict[tuple[str, str], list[dict[str, Any]]]) -> str:
         return "No run has been made yet."
     lines = ["## At a glance", "", f"| run | size | {' | '.join(claim.label for claim in CLAIMS)} |"]
     lines.append("|---" * (2 + len(CLAIMS)) + "|")
+    columns: dict[str, list[str]] = {claim.label: [] for claim in CLAIMS}
     for (run, size), results in groups.items():
         cells = []
         for claim in CLAIMS:
             judged = _judgements(claim, results)
             dagger = " †" if _doubts(claim, results) else ""
             cells.append(combine([judgement.verdict for judgement in judged]) + dagger if judged else "–")
+            columns[claim.label] += [cells[-1]] * bool(judged)
         lines.append(f"| {_NETWORKS.get(run, run)} | {size}, seeds {_seeds(results)} | {' | '.join(cells)} |")
     legend = "The columns are the claims below; – where the measurement was not made, † where a control doubts it."
+    legend += f"\n\n{_tally(columns)}"
     return "\n".join([*lines, "", legend, ""])
+
+
+def _tally(columns: dict[str, list[str]]) -> str:
+    """The table in two sentences: how many verdicts of each kind, and which claims hold everywhere or nowhere.
+
+    Example:
+        >>> print(_tally({"1": ["holds", "partly"], "2": ["partly †"], "T": ["holds", "holds"]}))
+        Of the 3 verdicts on all claims but T, which checks the solver: 1 × *holds*, 2 × *partly*; a control doubts 1 of
+        them, 0 of those that hold. Claims that hold in every row in which they were tested: T; fully in none: 2.
+    """
+    cells = [cell for label, verdicts in columns.items() if label != "T" for cell in verdicts]
+    counts = {verdict: sum(cell.startswith(verdict) for cell in cells) for verdict in _VERDICTS}
+    counted = ", ".join(f"{count} × *{verdict}*" for verdict, count in counts.items() if count)
+    doubted = [cell for cell in cells if cell.endswith("†")]
+    tested = {
+        label: [cell.startswith("holds") for cell in verdicts if not cell.startswith("not tested")]
+        for label, verdicts in columns.items()
+    }
+    everywhere = [label for label, holds in tested.items() if holds and all(holds)]
+    nowhere = [label for label, holds in tested.items() if holds and not any(holds)]
+    return (
+        f"Of the {len(cells)} verdicts on all claims but T, which checks the solver: {counted}; a control doubts"
+        f" {len(doubted)} of\nthem, {sum(cell.startswith('holds') for cell in doubted)} of those that hold. Claims that"
+        f" hold in every row in which they were tested: {', '.join(everywhere) or 'none'}; fully in none:"
+        f" {', '.join(nowhere) or 'none'}."
+    )
 
 
 def _runs_table(groups: dict[tuple[str, str], list[dict[str, Any]]]) -> str:
@@ -259,7 +290,7 @@ def _remarks(groups: dict[tuple[str, str], list[dict[str, Any]]]) -> list[str]:
 
 def _claim_section(claim: Claim, groups: dict[tuple[str, str], list[dict[str, Any]]]) -> str:
     lines = [f"## {claim.label}. {claim.sentence}", "", f"*{claim.figure}.* Measured: {claim.statistic}."]
-    lines += ["", f"Paper: {claim.paper}", ""]
+    lines += ["", f"Paper: {claim.paper}", "", *_units_of_sigma(claim, groups)]
     rows = []
     for (run, size), results in groups.items():
         judged = _judgements(claim, results)
@@ -276,6 +307,22 @@ def _claim_section(claim: Claim, groups: dict[tuple[str, str], list[dict[str, An
         return "\n".join([*lines, "No run has measured it yet.", ""])
     head = ["| run | size, seeds | ours, mean ± sd over seeds | verdict | doubts |", "|---|---|---|---|---|"]
     return "\n".join([*lines, *head, *rows, ""])
+
+
+def _units_of_sigma(claim: Claim, groups: dict[tuple[str, str], list[dict[str, Any]]]) -> list[str]:
+    """In which units the σ of a claim about disturbed networks is, as the results say."""
+    units: dict[str, None] = {}
+    for results in groups.values():
+        for result in results:
+            found = result["figures"].get(claim.needs, {})
+            for kind, unit in found.get("sigma_unit", {}).items():
+                steps = found["kinds"].get(kind, {}).get("steps", [])
+                sigmas = ", ".join(f"{step['sigma']:.3g}" for step in steps)
+                units[f"of {kind}, {unit} (σ = {sigmas})"] = None
+    if not units:
+        return []
+    paper = "The paper shows weight noise of up to σ = 6 and names no unit, so that the two cannot be compared."
+    return [f"Unit of σ: {'; '.join(units)}. {paper}", ""]
 
 
 def _conditions(groups: dict[tuple[str, str], list[dict[str, Any]]]) -> str:

@@ -1,4 +1,4 @@
-"""See, while a network trains, what it has learned to combine and whether that will generalise."""
+"""See, while a network trains, what it has learned to combine, and how much of it looks like noise."""
 
 from __future__ import annotations
 

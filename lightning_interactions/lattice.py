@@ -75,7 +75,7 @@ def check_n_variables(n_variables: int) -> int:
     if not 1 <= n_variables <= MAX_VARIABLES:
         msg = (
             f"`n_variables` must lie in 1 … {MAX_VARIABLES}, got {n_variables}."
-            f" HINT: a sample costs 2**n_variables forward passes; 8 to 12 is usual."
+            f" HINT: a sample costs 2**n_variables forward passes; 8 to 10 is usual."
         )
         raise ValueError(msg)
     return int(n_variables)
@@ -109,6 +109,10 @@ def subset_masks(n_variables: int, device: torch.device | str | None = None) -> 
     Returns:
         bool tensor ``(2**n, n)``; entry ``[T, i]`` says whether variable ``i`` is present in subset ``T``.
 
+    Raises:
+        TypeError: if ``n_variables`` is no whole number.
+        ValueError: if it is below 1 or above :data:`MAX_VARIABLES`.
+
     Example:
         >>> subset_masks(2).int().tolist()
         [[0, 0], [1, 0], [0, 1], [1, 1]]
@@ -124,6 +128,10 @@ def subset_order(n_variables: int, device: torch.device | str | None = None) -> 
 
     Returns:
         int64 tensor ``(2**n,)``.
+
+    Raises:
+        TypeError: if ``n_variables`` is no whole number.
+        ValueError: if it is below 1 or above :data:`MAX_VARIABLES`.
 
     Example:
         >>> subset_order(3).tolist()
@@ -207,6 +215,9 @@ def and_interactions(values: Tensor) -> Tensor:
     Returns:
         float64 tensor of the same shape, in the unit of ``values``.
 
+    Raises:
+        ValueError: if the last axis is not a power of two.
+
     Example:
         >>> import torch
         >>> and_interactions(torch.tensor([1.0, 3.0, 4.0, 10.0])).tolist()
@@ -227,6 +238,9 @@ def or_interactions(values: Tensor) -> Tensor:
 
     Returns:
         float64 tensor of the same shape, in the unit of ``values``; entry 0 is 0.
+
+    Raises:
+        ValueError: if the last axis is not a power of two.
 
     Example:
         >>> import torch

@@ -71,9 +71,10 @@ def sparsify(
         the interactions, on the CPU.
 
     Raises:
-        TypeError: if the values are no tensor of floating-point numbers.
-        ValueError: for values of a wrong shape or not finite, a negative noise bound or threshold, or an unknown
-            solver.
+        TypeError: if the values are no tensor of floating-point numbers, or for an option that the solver does not
+            have.
+        ValueError: for values of a wrong shape or not finite, a negative noise bound or threshold, an unknown solver,
+            or a ``tolerance`` that is not positive.
 
     Example:
         >>> import torch

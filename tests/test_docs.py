@@ -73,7 +73,7 @@ class Net(LightningModule):
         return torch.optim.SGD(self.parameters(), lr=0.1)
 
 
-def what_the_readme_presupposes():
+def what_the_readme_presupposes(monkeypatch):
     """A network, data, a short training, and a stored run in the folder that the README writes as an ellipsis."""
     torch.manual_seed(0)
     images, labels = torch.randn(6, 1, 8, 8), torch.tensor([0, 1, 2, 0, 1, 2])
@@ -90,8 +90,8 @@ def what_the_readme_presupposes():
     def loader(rows):
         return DataLoader(TensorDataset(images[rows], labels[rows]), 2)
 
+    monkeypatch.setattr("lightning.pytorch.Trainer", short_trainer)
     return {
-        "Trainer": short_trainer,
         "model": Net(),
         "datamodule": LightningDataModule.from_datasets(loader(slice(4)).dataset, loader(slice(4, 6)).dataset),
         "images": images,
@@ -104,7 +104,9 @@ def what_the_readme_presupposes():
 def test_the_python_blocks_of_a_page_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     # A module of its own, because dataclasses and pickle look classes up by their module's name.
-    names = {"__name__": f"page_{page.stem}"} | (what_the_readme_presupposes() if page.name == "README.md" else {})
+    names = {"__name__": f"page_{page.stem}"} | (
+        what_the_readme_presupposes(monkeypatch) if page.name == "README.md" else {}
+    )
     for block in blocks(page, "python"):
         exec(compile(block, str(page), "exec"), names)  # noqa: S102
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from matplotlib.figure import Figure
 
 from experiments.figures.draw import distribution, early_epochs_wide, residual, same_scale
+from experiments.figures.fits import share_in_words
 from lightning_interactions import disentangle
 from lightning_interactions.distribution.strength import sample_order_strength
 from lightning_interactions.plots.style import GAP, POSITIVE, shade_overfitting
@@ -71,14 +72,14 @@ def draw(found: dict[str, Any]) -> Figure:
             axes[2][column],
             curve,
             curve,
-            f"spindle, α = {found['alpha'][place]:.2f}\nshare {share:.2f} in {low:.2f} … {high:.2f}",
+            f"spindle, α = {found['alpha'][place]:.2f}\nshare {share_in_words(share, low, high)}",
         )
         residual(axes[3][column], rest[0], rest[1], found["relative_l1"][place])
         axes[3][column].set_xlabel("order", fontsize=7)
         same_scale([axes[row][column] for row in range(3)])
         axes[3][column].set_ylim(axes[0][column].get_ylim())
     axes[3][0].legend(fontsize=7, frameon=False)
-    axes[0][0].set_ylabel("strength", fontsize=8)
+    axes[0][0].set_ylabel("strength (nats)", fontsize=8)
     _curves(right, found, points)
     return figure
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import scipy.stats
 
+from lightning_interactions.distribution.disentangle import WIDEST_SHARE
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -14,7 +16,25 @@ if TYPE_CHECKING:
 
     from lightning_interactions.distribution.emerged import ShapeFit
 
-__all__ = ["decay_as_record", "peak_order", "r_squared", "spearman", "spindle_as_record"]
+__all__ = ["decay_as_record", "peak_order", "r_squared", "share_in_words", "spearman", "spindle_as_record"]
+
+
+def share_in_words(share: float, low: float, high: float) -> str:
+    """A spindle share with its interval, or with the interval alone where that is too wide to read the share at all.
+
+    Args:
+        share: the best fit's.
+        low: lower end of its interval.
+        high: upper end.
+
+    Example:
+        >>> share_in_words(0.5, 0.21, 0.62), share_in_words(0.76, 0.26, 1.0), share_in_words(*[math.nan] * 3)
+        ('0.50 (0.21 … 0.62)', 'not identified (0.26 … 1.00)', '–')
+    """
+    if not math.isfinite(share):
+        return "–"
+    said = f"{share:.2f}" if high - low <= WIDEST_SHARE else "not identified"
+    return f"{said} ({low:.2f} … {high:.2f})"
 
 
 def r_squared(observed: Tensor, fitted: Tensor) -> float:

@@ -61,6 +61,7 @@ def draw(found: dict[str, Any]) -> Figure:
         same_scale([real, theory])
         for ax in (real, theory):
             ax.set_xlabel("order", fontsize=7)
+    axes[0][0].set_ylabel("strength (nats)", fontsize=7)
     return figure
 
 

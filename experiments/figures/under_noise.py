@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from experiments.figures.draw import distribution, page, residual, same_scale
-from experiments.figures.fits import peak_order, spearman, spindle_as_record
+from experiments.figures.fits import peak_order, share_in_words, spearman, spindle_as_record
 from lightning_interactions import Interactions, disentangle, order_strength
 from lightning_interactions.distribution.emerged import emerged_under_noise
 from lightning_interactions.distribution.strength import sample_order_strength
@@ -92,7 +92,7 @@ def draw_emerged(found: dict[str, Any]) -> Figure:
             title = f"{_TITLES[kind]}, σ = {_sigma(kind, step['sigma'])}\nspindle R² {step['spindle']['r_squared']:.2f}"
             distribution(ax, step["positive"], step["negative"], title, (curve, curve))
         same_scale(row)
-        row[0].set_ylabel("newly emerged strength", fontsize=7)
+        row[0].set_ylabel("newly emerged strength (nats)", fontsize=7)
     for ax in axes[-1]:
         ax.set_xlabel("order", fontsize=7)
     return figure
@@ -119,12 +119,12 @@ def draw_disentangled(found: dict[str, Any], only_ends: bool = False) -> Figure:
         distribution(row[1], up, down, f"decay, total {step['decay_total']:.2g}")
         curve = step["spindle"][shown]
         low, high = step["spindle_share_interval"]
-        distribution(row[2], curve, curve, f"spindle, share {step['spindle_share']:.2f} ({low:.2f} … {high:.2f})")
+        distribution(row[2], curve, curve, f"spindle, share {share_in_words(step['spindle_share'], low, high)}")
         up, down = (side[shown] for side in step["residual"])
         residual(row[3], up, down, step["relative_l1"])
         same_scale(row[:3])
         row[3].set_ylim(row[0].get_ylim())
-        row[0].set_ylabel("strength", fontsize=7)
+        row[0].set_ylabel("strength (nats)", fontsize=7)
     for ax in axes[-1]:
         ax.set_xlabel("order", fontsize=7)
     return figure

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import math
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 from matplotlib.figure import Figure
 
-from experiments.early_signs import early_signs, signs_table
+from experiments.claims import MEAN_ORDER_CHANGE
+from experiments.early_signs import early_signs, signs_answer, signs_table
 from experiments.figures.draw import distribution, page, same_scale
+from experiments.figures.fits import share_in_words
 from experiments.questions.settings import QUESTIONS
 from experiments.results import load_results
+from lightning_interactions.distribution.disentangle import WIDEST_SHARE
+from lightning_interactions.extraction.solve import resolve_solver
 from lightning_interactions.files import with_nan, write_whole
 
 if TYPE_CHECKING:
@@ -38,7 +43,9 @@ def write_page(path: Path, page_path: Path, results: Path | None = None) -> Path
         with write_whole(picture) as file:
             _draw(answers).savefig(file, dpi=100, format="png")
         beside = _above_the_optimum(answers) if question == "solver" else []
-        lines += [f"## {text}", "", *_table(answers), *beside, "", f"![{text}](questions/{question}.png)", ""]
+        said = _wrapped(_ANSWERS.get(question, _course)(answers))
+        table = _table(answers, _solvers(question, answers, found["n_samples"]))
+        lines += [f"## {text}", "", said, "", *table, *beside, "", f"![{text}](questions/{question}.png)", ""]
         if question == "weight_decay":
             curves = page_path.parent / "questions" / "weight_decay_over_training.png"
             with write_whole(curves) as file:
@@ -46,7 +53,8 @@ def write_page(path: Path, page_path: Path, results: Path | None = None) -> Path
             lines += ["![Mean order and loss gap over the training](questions/weight_decay_over_training.png)", ""]
     signs = early_signs(load_results(path.parent if results is None else results))
     if signs:
-        lines += ["## Is it an earlier sign of overfitting than simpler measures?", "", *signs_table(signs), ""]
+        text = "Is it an earlier sign of overfitting than simpler measures?"
+        lines += [f"## {text}", "", _wrapped(signs_answer(signs)), "", *signs_table(signs), ""]
     with write_whole(page_path) as file:
         file.write("\n".join(lines).encode())
     return page_path
@@ -54,31 +62,114 @@ def write_page(path: Path, page_path: Path, results: Path | None = None) -> Path
 
 def _page_head(found: dict[str, Any]) -> str:
     first, end, last = found["epochs"]
-    return f"""# Questions that reviewers raised
+    return f"""# What the numbers depend on
 
 Written by `python -m experiments questions` from `experiments/results/questions.json`; no number is typed by hand.
 
 The networks of one run (`{found["run"]}`, {found["size"]} size, seed {found["seed"]}) after {first}, {end} and {last}
 epochs (untrained, the end of the normal phase, the end), explained in other ways: {found["n_samples"]} test samples for
 each setting (for weight decay the run's own). The spindle share is that of Eq. 9, with the same setting's epoch {end}
-as the reference, where it is 0 by construction. Strength is relative to order 1. Measured on
-{found["machine"]}, {found["date"][:10]}.
+as the reference, where it is 0 by construction; a share whose interval is wider than {WIDEST_SHARE} is not identified.
+In the answers a change of the mean order counts from {MEAN_ORDER_CHANGE} on; less is within the spread between draws of
+20 to 50 samples. In the pictures blue is in favour of the true class and orange against it; strength is relative to
+order 1, and the scales differ. Measured on {found["machine"]}, {found["date"][:10]}.
 """
 
 
-def _table(answers: list[dict[str, Any]]) -> list[str]:
+def _solvers(question: str, answers: list[dict[str, Any]], n_samples: int) -> list[str]:
+    """Which solver each setting was measured with, where not all are the same; older files say it by their rule."""
+    if question == "solver":
+        return [""] * len(answers)  # the settings themselves
+    solvers = []
+    for answer in answers:
+        n_variables = len(answer["points"][0]["positive"])
+        solvers.append(answer["points"][0].get("solver") or resolve_solver("auto", n_variables, n_samples))
+    return solvers if len(set(solvers)) > 1 else [""] * len(answers)
+
+
+def _course(answers: list[dict[str, Any]]) -> str:
+    """Whether the mean order falls and rises again in every setting, and how large it and the last share are."""
+    orders = [[point["mean_order"] for point in answer["points"]] for answer in answers]
+    falls = [first - end >= MEAN_ORDER_CHANGE for first, end, _ in orders]
+    rises = [last - end >= MEAN_ORDER_CHANGE for _, end, last in orders]
+    known = [
+        answer["points"][-1]["spindle_share"]
+        for answer in answers
+        if _width(answer["points"][-1]["spindle_share_interval"]) <= WIDEST_SHARE
+    ]
+    alike = len(set(falls)) == len(set(rises)) == 1
+    return (
+        f"{'The course does not, the size does' if alike else 'Yes'}: the mean order falls in the normal phase in"
+        f" {sum(falls)} of {len(orders)} settings and rises again after it in {sum(rises)}; untrained it is"
+        f" {_range([first for first, _, _ in orders])}, at the end {_range([last for _, _, last in orders])}. The last"
+        f" spindle share is identified in {len(known)} of {len(orders)} settings"
+        + (f" and is {_range(known)} there." if known else ".")
+    )
+
+
+def _stopping_early(answers: list[dict[str, Any]]) -> str:
+    """How far the published recipe ends above the optimum, and what that does to the mean order."""
+    points = {answer["setting"]: answer["points"] for answer in answers}
+    exact, recipe = points["interior_point"], points["sgd"]
+    ratios = [mine["l1"] / best["l1"] for mine, best in zip(recipe, exact, strict=True)]
+    courses = (" → ".join(_number(point["mean_order"]) for point in found) for found in (recipe, exact))
+    amounts = ", ".join(f"{ratio:.3g}" for ratio in ratios)
+    return (
+        f"{'Yes' if max(ratios) > _STOPPED_EARLY else 'No'}: `sgd` ends at {amounts} times the least L1, and its mean"
+        " order is {}, the exact one {}.".format(*courses)
+    )
+
+
+def _weight_decay(answers: list[dict[str, Any]]) -> str:
+    """Mean order, strength and loss gap at the end of the training, setting by setting."""
+    ends = [answer["points"][-1] for answer in answers]
+    settings = ", ".join(answer["setting"].removeprefix("weight decay ") for answer in answers)
+    orders = " → ".join(_number(point["mean_order"]) for point in ends)
+    amounts = " → ".join(f"{point['l1']:.3g}" for point in ends)
+    gaps = " → ".join(_number(answer["loss_gap"][-1]) for answer in answers)
+    return (
+        f"With a weight decay of {settings} the training ends with a mean order of {orders}, an L1 of {amounts} and a"
+        f" loss gap of {gaps} nats; one training each."
+    )
+
+
+_WIDTH = 120
+"""Of the page's lines, but for tables."""
+
+_STOPPED_EARLY = 1.01
+"""An L1 of more than this times the least one is not that of a sparsest explanation."""
+
+_ANSWERS = {"solver": _stopping_early, "weight_decay": _weight_decay}
+
+
+def _wrapped(text: str) -> str:
+    return textwrap.fill(text, _WIDTH, break_long_words=False, break_on_hyphens=False)
+
+
+def _range(values: list[float]) -> str:
+    return f"{_number(min(values))} … {_number(max(values))}"
+
+
+def _width(interval: list[float]) -> float:
+    return interval[1] - interval[0]
+
+
+def _table(answers: list[dict[str, Any]], solvers: list[str]) -> list[str]:
     lines = ["| setting | mean order | spindle share (interval), untrained and last | L1 | largest proven gap |"]
     lines.append("|---|---|---|---|---|")
-    for answer in answers:
+    for answer, solver in zip(answers, solvers, strict=True):
         points = answer["points"]
         orders = " → ".join(_number(point["mean_order"]) for point in points)
         shares = ", ".join(
-            f"{_number(point['spindle_share'])} ({' … '.join(map(_number, point['spindle_share_interval']))})"
+            share_in_words(point["spindle_share"], *point["spindle_share_interval"])
             for point in (points[0], points[-1])
         )
         gap = max((point["solver_gap"] for point in points if math.isfinite(point["solver_gap"])), default=math.nan)
         amounts = " → ".join(f"{point['l1']:.3g}" for point in points)
-        lines.append(f"| {answer['setting']} | {orders} | {shares} | {amounts} | {gap:.1e} |")
+        setting = f"{answer['setting']}, `{solver}`" if solver else answer["setting"]
+        lines.append(f"| {setting} | {orders} | {shares} | {amounts} | {gap:.1e} |")
+    if any(solvers):
+        lines += ["", "The solvers differ: compare settings of one solver only."]
     return lines
 
 

@@ -71,8 +71,8 @@ def measured_samples(
         variables: what the input variables are.
         n_samples: held-out samples to explain.
         n_loss_samples: samples of each of the two sets for the losses.
-        given: ``(inputs, targets)`` to explain and to take the held-out loss on; ``None`` takes samples from the
-            validation data loaders.
+        given: ``(inputs, targets)``: all of them are explained, whatever ``n_samples`` is, and the held-out loss is
+            taken on the same ones; ``None`` takes samples from the validation data loaders.
         split: parts a batch into inputs and targets.
         seed: decides which samples are taken.
         mask_batch_size: masked inputs in one forward pass; of the given samples there are no more in one, either.

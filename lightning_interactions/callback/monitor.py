@@ -61,8 +61,9 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
     The monitor takes held-out samples once, explains the network's output on all masked versions of them by sparse
     AND and OR interactions (:func:`~lightning_interactions.explain`), and logs their strength per order, the gap
     between held-out and training loss, and the phase. It only watches: weights after training are bitwise equal with
-    and without it. Mistakes in its set-up are errors before the first training step; a measurement that fails later
-    warns once, logs NaN and is counted, or is an error with ``on_error="raise"``.
+    and without it (except where a data set or sampler draws from a random generator of its own, which notices that
+    samples were taken). Mistakes in its set-up are errors before the first training step; a measurement that fails
+    later warns once, logs NaN and is counted, or is an error with ``on_error="raise"``.
 
     Epochs are counted as *completed* training epochs: 0 is the untrained network. Records are kept in
     :attr:`history`, in checkpoints, and with the interactions themselves under ``<log_dir>/interactions/``.
@@ -83,23 +84,24 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
     ``high_order_share``                   share of the strength in orders above n/2, 0 … 1
     ``salient_count``                      salient interactions of a sample, on average
     ``l1``                                 sum of all absolute effects of a sample, on average (output's unit)
-    ``train_loss``, ``held_out_loss``      mean loss on two fixed sets of samples in evaluation mode
-    ``loss_gap``                           held-out minus training loss
+    ``train_loss``, ``held_out_loss``      mean loss on two fixed sets in evaluation mode (its unit, by default nats)
+    ``loss_gap``                           held-out minus training loss (in the same unit)
     ``overfitting``                        1 in the overfitting phase, else 0
     ``onset_epoch``                        first epoch of the overfitting phase; NaN in the normal phase
     ``spindle_share``                      share of the strength that is spindle, 0 … 1 (Eq. 9)
     ``spindle_share_low``                  lower end of its 90 % interval, by a bootstrap over samples
     ``spindle_share_high``                 upper end
-    ``identified``                         1 where that interval is narrow enough to mean something, else 0
-    ``alpha``, ``beta``                    peak and size of the spindle (Eq. 6)
-    ``gamma``, ``delta``                   size and parameter noise of the decay (Theorem 2.3)
+    ``identified``                         1 where that interval is at most 0.5 wide, else 0
+    ``alpha``, ``beta``                    the spindle peaks near order αn/2 (no unit); its size (output's unit; Eq. 6)
+    ``gamma``, ``delta``                   size of the decay and parameter noise in it (no unit; Theorem 2.3)
     ``decay_positive/order_01`` …          the decay's part of the strength (output's unit)
     ``decay_negative/order_01`` …          likewise
     ``spindle/order_01`` …                 the spindle's part, the same for both signs (output's unit)
     ``residual_positive/order_01`` …       what neither explains (output's unit)
     ``residual_negative/order_01`` …       likewise
-    ``condition_1``, ``condition_2``       numbers of the three conditions for sparse interactions (Appendix B): see
-    ``condition_3``                        :func:`~lightning_interactions.distribution.conditions.conditions`
+    ``condition_1``                        numbers of the conditions for sparse interactions (Appendix B); no unit
+    ``condition_2``                        likewise (output's unit)
+    ``condition_3``                        likewise; no unit: :func:`~.distribution.conditions.conditions`
     ``condition_1_holds``                  their verdicts, 0 or 1
     ``condition_2_holds``                  likewise
     ``condition_3_holds``                  likewise
@@ -123,9 +125,10 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
         variables: what the input variables are, e.g. :class:`~lightning_interactions.FeatureMapPatches`.
         every_n_epochs: measure the untrained network and then after every so many epochs. Override
             :meth:`should_measure` for another schedule.
-        n_samples: held-out samples to explain, each by ``2**n`` forward passes.
-        samples: ``(inputs, targets)`` to explain and to take the held-out loss on; ``None`` takes samples from the
-            validation data loaders.
+        n_samples: held-out samples to explain, each by ``2**n`` forward passes; not used where ``samples`` are given.
+        samples: ``(inputs, targets)``: all of them are explained, whatever ``n_samples`` is, and the held-out loss is
+            taken on the same ones, whatever ``n_loss_samples`` is; ``None`` takes samples from the validation data
+            loaders.
         output: the network's scalar output; see :func:`~lightning_interactions.explain`.
         noise_ratio: see :func:`~lightning_interactions.explain`.
         solver: see :func:`~lightning_interactions.sparsify`.

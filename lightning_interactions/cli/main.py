@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     _print_what_can_be()
     words = list(sys.argv[1:] if argv is None else argv)
     parser = argparse.ArgumentParser(
-        prog=PROGRAM, description="See what a network has learned to combine and whether that will generalise."
+        prog=PROGRAM, description="See what a network has learned to combine, and how much of it looks like noise."
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)

@@ -48,7 +48,8 @@ class PhaseDetector:
     Args:
         rise: growth of the gap that matters, in the unit of the loss (nats for cross-entropy). A slow drift that stays
             below it is normal.
-        false_alarm_rate: probability that noise alone ever ends a normal phase.
+        false_alarm_rate: probability that independent noise alone ever ends a normal phase; correlated noise raised
+            more alarms (``docs/validity.md``).
 
     Raises:
         ValueError: if ``rise`` is not positive or ``false_alarm_rate`` not between 0 and 1.

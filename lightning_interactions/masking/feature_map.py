@@ -29,6 +29,8 @@ class FeatureMapPatches(GridPatches):
         seed: decides, together with the sample, which cells are drawn.
 
     Raises:
+        TypeError: if a number of cells or variables or ``seed`` is no whole number, ``layer`` no name, or ``baseline``
+            no numbers.
         ValueError: if there are fewer inner cells than variables; when used, if the layer is unknown, its output is not
             ``(B, C, H, W)`` or the map is smaller than the grid.
 

@@ -35,6 +35,7 @@ class InputPatches(GridPatches):
         seed: decides, together with the sample, which cells are drawn.
 
     Raises:
+        TypeError: if a number of cells or variables or ``seed`` is no whole number, or ``baseline`` no numbers.
         ValueError: if there are fewer inner cells than variables; when used, if the input is no ``(B, C, H, W)`` tensor
             or smaller than the grid.
 

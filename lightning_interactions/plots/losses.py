@@ -29,6 +29,8 @@ def loss_curves(
 ) -> tuple[Figure, Axes]:
     """Training loss, held-out loss and their gap over the epochs, with the overfitting phase shaded.
 
+    The axis names nats, the unit of the default loss: records do not know the unit of another one.
+
     Args:
         history: records of an ``InteractionMonitor``.
         ax: where to draw; a new figure when ``None``.

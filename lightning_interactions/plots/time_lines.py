@@ -76,6 +76,8 @@ def time_line(
 def time_lines(history: Iterable[dict[str, Any]], axes: Sequence[Axes] | None = None) -> tuple[Figure, list[Axes]]:
     """Mean order, spindle share with its interval and loss gap above each other, with the overfitting phase shaded.
 
+    The gap's axis names nats, the unit of the default loss: records do not know the unit of another one.
+
     Args:
         history: records of an ``InteractionMonitor``.
         axes: three axes to draw on; a new figure when ``None``.

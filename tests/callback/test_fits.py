@@ -5,6 +5,7 @@ import warnings
 
 import pytest
 import torch
+from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 
 from lightning_interactions import Interactions, order_strength, sparsify
@@ -121,11 +122,44 @@ def test_a_measurement_that_failed_has_no_file_and_is_not_warned_of(trained):
         assert without_fit(refit(folder)[1])
 
 
-def test_stopping_and_keeping_by_the_spindle(fit, make_monitor, tmp_path):
-    monitor = make_monitor(n_samples=6)
-    stopping = EarlyStopping("interactions/spindle_share", mode="min", patience=2, check_finite=False)
-    keeping = ModelCheckpoint(tmp_path / "best", monitor="interactions/spindle_share", mode="min")
-    fit(monitor, stopping, keeping, max_epochs=4, enable_checkpointing=True)
+class Prescribed(Callback):
+    """Log these shares and held-out losses, one of each after every epoch, under the monitor's keys."""
+
+    def __init__(self, shares, losses):
+        super().__init__()
+        self.logged = list(zip(shares, losses, strict=True))
+
+    def on_train_epoch_end(self, trainer, pl_module):
+        share, loss = self.logged[trainer.current_epoch]
+        pl_module.log_dict({"interactions/spindle_share": share, "interactions/held_out_loss": loss})
+
+
+@pytest.mark.parametrize(
+    ("shares", "losses", "epochs", "best"),
+    [
+        # Every better epoch becomes the reference, where the share is 0; at first there is none.
+        ([math.nan, 0.0, 0.0, 0.0, 0.0, 0.0], [2.0, 1.5, 1.2, 1.0, 0.9, 0.8], 6, 0.8),
+        ([math.nan, 0.0, 0.0, 0.2, 0.4, 0.5], [2.0, 1.5, 1.0, 1.1, 1.3, 1.4], 5, 1.0),
+    ],
+    ids=["not while the held-out loss falls", "once the share exceeds the threshold"],
+)
+def test_stopping_and_keeping_by_the_spindle(fit, tmp_path, shares, losses, epochs, best):
+    stopping = EarlyStopping(
+        "interactions/spindle_share", mode="min", divergence_threshold=0.3, patience=10**6, check_finite=False
+    )
+    keeping = ModelCheckpoint(tmp_path / "best", monitor="interactions/held_out_loss", mode="min")
+    trainer, _ = fit(Prescribed(shares, losses), stopping, keeping, max_epochs=len(shares), enable_checkpointing=True)
+
+    assert trainer.current_epoch == epochs
+    assert keeping.best_model_score == pytest.approx(best)
+
+
+def test_stopping_and_keeping_take_the_monitors_own_keys(fit, make_monitor, tmp_path):
+    stopping = EarlyStopping(
+        "interactions/spindle_share", mode="min", divergence_threshold=0.3, patience=10**6, check_finite=False
+    )
+    keeping = ModelCheckpoint(tmp_path / "best", monitor="interactions/held_out_loss", mode="min")
+    fit(make_monitor(n_samples=6), stopping, keeping, max_epochs=4, enable_checkpointing=True)
     assert keeping.best_model_path
     assert math.isfinite(keeping.best_model_score)
 

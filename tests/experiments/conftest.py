@@ -285,6 +285,7 @@ def _synthetic_run(home, make_record):
             game(3 * sigma).save(injected / f"{kind}_{sigma}.npz")
             steps.append({"kind": kind, "sigma": sigma, "file": f"{kind}_{sigma}.npz"})
     logger = {"class_path": "TensorBoardLogger", "init_args": {"name": "lenet_mnist", "save_dir": "/somewhere/runs"}}
+    units = {"weight_noise": "root mean square of each parameter tensor", "fgsm": "pixel value, 0 … 1"}
     kinds = {"data": {"init_args": {}}, "model": {"network": {"init_args": {}}}}
     config = {"seed_everything": 0, "size": "small", "n": 4, "trainer": {"logger": logger}} | kinds
     files = {
@@ -292,7 +293,7 @@ def _synthetic_run(home, make_record):
         "data.json": {"similarity": {part: [0, 0, 0, 1, 1, 1] for part in ("train", "test")}},
         "run.json": {"finished": True, "seconds": 60.0, "metrics": {"val/accuracy": 0.9}, "machine": "a machine"}
         | {"date": "2026-01-01T00:00:00", "commit": "abc", "versions": {}, "python": "3", "epochs": 8},
-        "injected/index.json": {"epoch": 2, "sigma_unit": {}, "steps": steps, "seconds": 6.0},
+        "injected/index.json": {"epoch": 2, "sigma_unit": units, "steps": steps, "seconds": 6.0},
     }
     for name, content in files.items():
         (folder / name).write_text(json.dumps(content))  # JSON is YAML as well

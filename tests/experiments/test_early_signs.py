@@ -2,7 +2,7 @@
 
 import math
 
-from experiments.early_signs import early_signs
+from experiments.early_signs import early_signs, signs_answer
 
 
 def result(losses, orders, shares, onset=4, reference=2):
@@ -37,3 +37,13 @@ def test_a_sign_that_is_never_seen_is_not_a_number():
 
 def test_a_run_without_overfitting_has_no_signs():
     assert early_signs([result([2.0, 1.0, 0.9, 0.8], [3.0] * 4, [0.9] * 4, onset=math.nan)]) == []
+
+
+def test_the_answer_counts_the_runs():
+    early = result([2.0, 1.0, 1.04, 1.2], [3.0, 2.0, 2.3, 3.0], [0.9, 0.0, 0.05, 0.3])
+    never = result([2.0, 1.0, 0.9, 0.8], [3.0, 2.0, 2.0, 2.0], [0.9, 0.0, 0.0, 0.2])
+    said = signs_answer(early_signs([early, never]))
+
+    assert "mean order rises, compared with the held-out loss, before it in 1, with it in 0" in said
+    assert "and after it or never in 0 (in 1 neither does);" in said
+    assert "returns before it in 1, with it in 1 and after it or never in 0." in said

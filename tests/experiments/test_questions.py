@@ -52,7 +52,13 @@ def test_the_page_shows_the_answers_that_there_are(answers, tmp_path):
 
     assert QUESTIONS["solver"] in text
     assert QUESTIONS["grid"] not in text
-    assert "| sgd | 1.60 → 1.60 → 1.60 | 0.00 (0.00 … 0.90), 0.80 (0.00 … 0.90) | 3 → 3 → 3 | 1.0e-07 |" in text
+    shares = "not identified (0.00 … 0.90), not identified (0.00 … 0.90)"
+    assert "No: `sgd` ends at 1, 1, 1 times the least L1" in text
+    assert (
+        "With a weight decay of 0 the training ends with a mean order of 1.60, an L1 of 3 and a loss gap of"
+        in " ".join(text.split())
+    )
+    assert f"| sgd | 1.60 → 1.60 → 1.60 | {shares} | 3 → 3 → 3 | 1.0e-07 |" in text
     for line in text.splitlines():
         if line.startswith("!["):
             assert (page.parent / line.split("(")[1].rstrip(")")).read_bytes().startswith(b"\x89PNG")
@@ -70,3 +76,22 @@ def test_a_solver_that_ends_less_sparse_than_nothing_done_is_named(answers, tmp_
 
     assert "at the three epochs: sgd 3, 1.5, 1.25; none 2, 4, 2.25." in text
     assert "At epoch 0 `sgd` is further from sparse than `none`" in text
+
+
+def test_settings_of_different_solvers_are_told_apart_and_counted(answers, tmp_path):
+    def found(n, *orders):
+        strength = {"positive": [0.5] * n, "negative": [0.5] * n, "spindle_share_interval": [0.0, 0.3]}
+        points = [
+            point(epoch, 0.1) | strength | {"mean_order": order} for epoch, order in zip((0, 2, 8), orders, strict=True)
+        ]
+        return {"setting": f"n = {n}", "points": points}
+
+    content = json.loads(answers.read_text())
+    answers.write_text(json.dumps(content | {"answers": {"n": [found(6, 2.0, 1.9, 1.9), found(12, 4.0, 2.5, 3.5)]}}))
+    text = write_page(answers, tmp_path / "questions.md").read_text()
+
+    assert "| n = 6, `interior_point` |" in text
+    assert "| n = 12, `admm` |" in text
+    said = " ".join(text.split())
+    assert "Yes: the mean order falls in the normal phase in 1 of 2 settings and rises again after it in 1;" in said
+    assert "identified in 2 of 2 settings and is 0.10 … 0.10 there." in said

@@ -77,7 +77,7 @@ def test_claim_3(numbers, verdict):
 
 def test_claim_4_takes_the_largest_change_of_the_decay():
     def kind(grows, *totals):
-        return {"spearman_spindle": grows, "steps": [{"decay_total": total} for total in totals]}
+        return {"spearman_spindle": grows, "steps": [{"decay_total": total, "spindle_total": 0.0} for total in totals]}
 
     def judge(**kinds):
         return JUDGES["4"]({"clean_total": 10.0, "kinds": kinds})
@@ -88,7 +88,9 @@ def test_claim_4_takes_the_largest_change_of_the_decay():
     assert found.values["fgsm: largest change of the decay"] == pytest.approx(0.9)
     assert judge(weight_noise=kind(0.1, 10.0)).verdict == "does not"
     # No spindle at any σ has no rank correlation, and does not grow.
-    assert judge(weight_noise=kind(math.nan, 10.0)).verdict == "does not"
+    found = judge(weight_noise=kind(math.nan, 10.0))
+    assert found.verdict == "does not"
+    assert found.note == "weight_noise: the spindle is 0 at every σ, so that there is no Spearman correlation"
 
 
 def over_training(share, order, onset=6.0, end=4):
@@ -237,6 +239,8 @@ def test_the_page_is_made_of_the_results_alone(results, tmp_path):
     assert "| 1.50 ± 1.00 |" in text  # the losses 0.5, 1.5 and 2.5
     for claim in CLAIMS:
         assert f"## {claim.label}. {claim.sentence}" in text
+    assert text.count("Unit of σ: of weight_noise, root mean square of each parameter tensor (σ = ") == 3
+    assert "verdicts on all claims but T" in text.split("## The runs")[0]
     assert "small, seeds 0, 1, 2" in text
     for line in text.splitlines():
         if line.startswith("!["):
@@ -275,7 +279,8 @@ def test_a_doubt_stands_beside_its_verdict_and_leaves_it(results):
     ]
     assert rows[0].split("|")[-3] == rows[1].split("|")[-3]
     assert "hardly learned: held-out loss" in rows[1]
-    assert "†" in scorecard_text([doubtful]).split("## The runs")[0].splitlines()[-4]
+    glance = scorecard_text([doubtful]).split("## At a glance")[1].split("## The runs")[0]
+    assert "†" in next(line for line in glance.splitlines() if line.startswith("| LeNet"))
 
 
 def test_what_the_small_size_changes_is_listed(results):

@@ -524,9 +524,9 @@ function shape(record) {
   const share = number(record.spindle_share);
   if (share === null || isReference(record)) return `${centre}; ${bareShape(record)}.`;
   if (!isIdentified(record)) return `${centre}; how much is noise cannot be told (the spindle's interval is too wide).`;
-  if (share < 0.2) return `${centre}, nearly all simple patterns (decay) that tend to generalise.`;
+  if (share < 0.2) return `${centre}, nearly all simple patterns (decay), which by the theory tend to generalise.`;
   if (share < 0.5) return `${centre}: mostly simple patterns (decay), with ${percent(share)} noise-like ones (spindle).`;
-  return `${centre}: ${percent(share)} are noise-like patterns (spindle) that do not generalise.`;
+  return `${centre}: ${percent(share)} are noise-like patterns (spindle), which by the theory do not generalise.`;
 }
 
 /** The shape without any model: where the strength lies, and how far its signs cancel. */
