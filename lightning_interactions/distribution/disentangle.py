@@ -61,17 +61,17 @@ class Disentangled:
 
     Attributes:
         alpha: :math:`\alpha` of the spindle; its peak is near order :math:`\alpha n / 2`.
-        beta: :math:`\beta`, the spindle's size.
+        beta: :math:`\beta`, the spindle's size, in the unit of the strength.
         gamma: :math:`\gamma`, the decay's size.
         delta: :math:`\delta`, the parameter noise in the decay.
-        decay: the decay part of the positive and the negative strength, ``(2, n)``.
-        spindle: the spindle part, the same for both signs, ``(n,)``.
-        residual: what neither explains, ``(2, n)``.
+        decay: the decay part of the positive and the negative strength, ``(2, n)``, in the unit of the strength.
+        spindle: the spindle part, the same for both signs, ``(n,)``, in the unit of the strength.
+        residual: what neither explains, ``(2, n)``, in the unit of the strength.
         r_squared: share of the squared strength that the two parts explain.
         relative_l1: :math:`\sum |residual| / \sum A`.
         spindle_share: :math:`\sum spindle / \sum (spindle + decay)` over orders and signs; NaN where both are 0.
         intervals: for each parameter and the share, the lowest and highest plausible value.
-        identified: whether the interval of the share is narrow enough to mean something.
+        identified: whether the interval of the share is at most :data:`WIDEST_SHARE` wide.
         verdict: the same in words.
     """
 
