@@ -132,11 +132,23 @@ def test_claim_6(spearman, verdict):
 
 
 @pytest.mark.parametrize(
-    ("fits", "verdict"), [([0.9, 0.9], "holds"), ([0.9, 0.1], "partly"), ([0.1], "does not"), ([], "not tested")]
+    ("fits", "verdict", "note"),
+    [
+        ([0.9, 0.9, 0.8], "holds", ""),
+        ([0.9, 0.1, 0.9], "partly", ""),
+        ([0.1, 0.1, 0.1], "does not", ""),
+        ([0.9, 0.9], "partly", "2 of the 3 points could be measured"),
+        ([0.1], "does not", "1 of the 3 points could be measured"),
+    ],
 )
-def test_claim_7(fits, verdict):
+def test_claim_7(fits, verdict, note):
     points = [{"r_squared": fit, "r_squared_scaling": 0.0} for fit in fits]
-    assert JUDGES["7"]({"points": points}).verdict == verdict
+    found = JUDGES["7"]({"points": points})
+    assert (found.verdict, found.note) == (verdict, note)
+
+
+def test_claim_7_without_an_overfitting_phase():
+    assert JUDGES["7"]({"points": []}).verdict == "not tested"
 
 
 def test_claim_8_leaves_out_the_reference():
@@ -161,6 +173,10 @@ def test_theorem_2_1(ratio, verdict):
     assert JUDGES["T"]({"matching_ratio": [0.5, ratio]}).verdict == verdict
 
 
+def test_theorem_2_1_needs_a_bound():
+    assert JUDGES["T"]({"matching_ratio": [math.nan, math.nan]}).verdict == "not tested"
+
+
 def test_seeds_must_agree():
     assert combine(["holds", "holds"]) == "holds"
     assert combine(["does not", "does not"]) == "does not"
@@ -175,7 +191,9 @@ def test_the_middle_is_open_at_both_ends():
 def test_values_are_spread_over_the_seeds():
     assert spread([0.5, 1.5]) == "1.00 ± 0.71"
     assert spread([1234.5]) == "1234"
-    assert spread([math.inf]) == "∞"
+    assert spread([math.inf, math.nan]) == "∞"
+    assert spread([-math.inf]) == "-∞"
+    assert spread([-math.inf, math.inf]) == "±∞"
 
 
 @pytest.fixture(scope="module")
