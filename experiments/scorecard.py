@@ -12,6 +12,7 @@ from experiments.claims import CLAIMS, combine
 from experiments.doubts import doubts, learned
 from experiments.results import RESULTS, load_results, result_name
 from experiments.small_size import changes
+from experiments.stand_ins import smaller_data_sets, stand_in
 from lightning_interactions.files import write_whole
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ _RUN_COLUMNS = (
     "configuration",
     "n",
     "samples",
+    "images or sentences: trained on, held out",
     "epochs",
     "training loss",
     "held-out loss",
@@ -160,34 +162,13 @@ def _doubts(claim: Claim, results: Sequence[dict[str, Any]]) -> str:
 
 
 def _stand_ins(groups: dict[tuple[str, str], list[dict[str, Any]]]) -> str:
-    """The data and the networks that are less than the paper's, as the runs' configurations say."""
-    lines = []
-    for (run, size), results in groups.items():
-        config = results[0]["config"]
-        said = _photographs(config["data"]["init_args"]) or _transformer(config["model"]["network"]["init_args"])
-        if said:
-            lines.append(f"- {_NETWORKS.get(run, run)}, {size}: {said}")
-    return (
-        "\n".join(["Stand-ins and parts of data sets, as the runs' configurations say:", "", *lines, ""])
-        if lines
-        else ""
-    )
-
-
-def _photographs(data: dict[str, Any]) -> str:
-    if data.get("n_classes") is None:
+    """The data and the networks that are less than the paper's, as the runs' configurations and data say."""
+    named = {(run, size): stand_in(results[0]) for (run, size), results in groups.items()}
+    lines = [f"- {_NETWORKS.get(run, run)}, {size}: {said}" for (run, size), said in named.items() if said]
+    lines += [f"- {line}" for line in smaller_data_sets([results[0] for results in groups.values()])]
+    if not lines:
         return ""
-    images = "all their training images at hand" if data["n_train"] is None else f"{data['n_train']} training images"
-    return f"{data['n_classes']} classes at {data['image_size']} × {data['image_size']} pixels, {images}"
-
-
-def _transformer(network: dict[str, Any]) -> str:
-    if "pretrained" not in network:
-        return ""
-    if network["pretrained"]:
-        return f"the pretrained `{Path(network['checkpoint']).name}` in the place of the pretrained BERT-Medium"
-    shape = network["config"]
-    return f"random weights, {shape['num_hidden_layers']} layers of {shape['hidden_size']} units"
+    return "\n".join(["Stand-ins and parts of data sets, as the runs' configurations and data say:", "", *lines, ""])
 
 
 def _overview(groups: dict[tuple[str, str], list[dict[str, Any]]]) -> str:
@@ -229,6 +210,7 @@ def _runs_table(groups: dict[tuple[str, str], list[dict[str, Any]]]) -> str:
             f"`configs/{'small/' if size == 'small' else ''}{run}.yaml`",
             str(first["figures"]["2"]["n_variables"]),
             str(last[0]["n_samples"]),
+            _amounts(first.get("data") or {}),
             str(last[0]["epoch"]),
             spread([row["train_loss"] for row in last]),
             spread([row["held_out_loss"] for row in last]),
@@ -242,6 +224,11 @@ def _runs_table(groups: dict[tuple[str, str], list[dict[str, Any]]]) -> str:
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join([*lines, "", *_remarks(groups)])
+
+
+def _amounts(data: dict[str, Any]) -> str:
+    """How many samples were trained on and held out; results from before these were kept do not say."""
+    return ", ".join(str(data.get(part, "–")) for part in ("trained_on", "held_out")) if data else "–"
 
 
 def _small_size(groups: dict[tuple[str, str], list[dict[str, Any]]]) -> str:
