@@ -23,6 +23,7 @@ from machine import machine  # noqa: E402
 from validity_page import RESULTS, write_page  # noqa: E402
 
 from experiments.figures.run_folder import RunFolder  # noqa: E402
+from experiments.training import finished_record  # noqa: E402
 from lightning_interactions import disentangle  # noqa: E402
 from lightning_interactions.distribution.strength import sample_order_strength  # noqa: E402
 
@@ -48,7 +49,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=Path, default=ROOT / "runs", help="folder of the runs")
     options = parser.parse_args()
-    fits = [fitted for run in sorted(options.runs.glob("*/small-seed*/trained.json")) for fitted in fit_run(run.parent)]
+    finished = [run for run in sorted(options.runs.glob("*/small-seed*")) if finished_record(run)]
+    fits = [fitted for run in finished for fitted in fit_run(run)]
     report = {"machine": machine("cpu"), "rows": by_run(fits), "overall": overall(fits)}
     (RESULTS / "references.json").write_text(json.dumps(report, indent=1) + "\n")
     write_page()

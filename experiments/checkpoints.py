@@ -52,8 +52,9 @@ class MeasuredCheckpoints(ModelCheckpoint):
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Keep the network where it was measured."""
-        super().on_train_epoch_end(trainer, pl_module)
+        # First these weights: once `last.ckpt` is of this epoch, a training that is cut off does not come back to it.
         self._keep(trainer, epoch=trainer.current_epoch + 1)
+        super().on_train_epoch_end(trainer, pl_module)
 
     def _keep(self, trainer: Any, epoch: int) -> None:
         if trainer.fast_dev_run or self.dirpath is None:

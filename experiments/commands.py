@@ -7,6 +7,7 @@ from pathlib import Path
 
 from experiments.figures.catalogue import FIGURES, make_figure
 from experiments.figures.run_folder import RunFolder
+from experiments.in_use import FolderLock
 from experiments.inject import FGSM_SIGMAS, WEIGHT_SIGMAS, inject
 from experiments.questions.ask import ask
 from experiments.questions.page import write_page
@@ -67,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
 
     questions = commands.add_parser("questions", help="what the numbers of one run depend on: docs/questions.md")
     questions.add_argument("--run", type=Path, help="folder of the run; without it only the page is written again")
+    questions.add_argument("--again", action="store_true", help="measure all of them again, also those answered before")
     questions.add_argument("--results", type=Path, default=RESULTS / "questions.json")
     questions.add_argument("--out", type=Path, default=Path("docs/questions.md"))
     questions.set_defaults(run_it=_questions)
@@ -84,7 +86,8 @@ def _figure(options: argparse.Namespace) -> None:
 
 def _inject(options: argparse.Namespace) -> None:
     run = RunFolder(options.run)
-    index = inject(run, options.weight_sigmas, options.fgsm_sigmas, options.epoch)
+    with FolderLock(run.path):
+        index = inject(run, options.weight_sigmas, options.fgsm_sigmas, options.epoch)
     print(f"{len(index['steps'])} disturbed networks of epoch {index['epoch']} in {run.injected()}")
 
 
@@ -102,7 +105,8 @@ def _scorecard(options: argparse.Namespace) -> None:
 
 def _questions(options: argparse.Namespace) -> None:
     if options.run is not None:
-        ask(options.run, options.results)
+        asked = ask(options.run, options.results, again=options.again)
+        print(f"Measured: {', '.join(asked) or 'nothing, all was answered before. HINT: --again measures all again'}")
     print(f"Page: {write_page(options.results, options.out)}")
 
 

@@ -1,35 +1,39 @@
 """Do everything that is missing, in order: trainings, injections, figures, results, and the scorecard.
 
-Each step of each run is done once its last file is there, and that file is written whole or not at all. So after a kill
-the same command goes on: a training from its last checkpoint, everything else from the step that was cut off.
+Each step of each run is done once its last file is there and is of this run, and that file is written whole or not at
+all. So after a kill the same command goes on: a training from its last checkpoint, everything else from the step that
+was cut off. A request to stop goes on to the step that runs, and no step begins while another process uses the folder.
 """
 
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from rich.console import Console
 from rich.table import Table
 
-from experiments.results import RESULTS, result_name
+from experiments.in_use import FolderInUseError, FolderLock
+from experiments.process import run_process
+from experiments.results import RESULTS, is_collected, result_name
 from experiments.scorecard import write_scorecard
-from lightning_interactions.files import write_json
+from experiments.training import finished_record, resume_options, start_clean, training_command
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-__all__ = ["PLAN", "Job", "PlannedRun", "estimate", "jobs", "progress_table", "reproduce", "training_command"]
+__all__ = ["PLAN", "Job", "PlannedRun", "estimate", "jobs", "progress_table", "reproduce"]
 
 Size = Literal["small", "paper"]
 
 _MORE_SEEDS = (1, 2)
+
+# Figures and result of a run: about the same for every run of small size.
+_COLLECTING_MINUTES = 0.5
 
 
 @dataclass(frozen=True)
@@ -38,28 +42,36 @@ class PlannedRun:
 
     Attributes:
         name: of its configuration.
-        minutes: what it takes at small size on one core, roughly; only for the estimate until one was timed.
-        inject: whether Figs. 3, 4 and 8 are made of it.
+        minutes: what its training takes at small size on one core, roughly; only for the estimate until one was timed.
+        injecting: the same for the injection that Figs. 3, 4 and 8 are made of; ``None`` where there is none.
         seeds: which seeds are run at small size.
     """
 
     name: str
     minutes: float
-    inject: bool = False
+    injecting: float | None = None
     seeds: tuple[int, ...] = (0,)
+
+    @property
+    def planned_minutes(self) -> dict[str, float]:
+        """The steps in their order, and how long each may take."""
+        steps = {"train": self.minutes}
+        if self.injecting is not None:
+            steps["inject"] = self.injecting
+        return steps | {"result": _COLLECTING_MINUTES}
 
 
 PLAN = (
-    PlannedRun("lenet_mnist", 3, inject=True, seeds=(0, *_MORE_SEEDS)),
-    PlannedRun("vgg11_cifar10", 8.5, inject=True, seeds=(0, *_MORE_SEEDS)),
+    PlannedRun("lenet_mnist", 3, injecting=0.4, seeds=(0, *_MORE_SEEDS)),
+    PlannedRun("vgg11_cifar10", 8.5, injecting=2, seeds=(0, *_MORE_SEEDS)),
     PlannedRun("minilm_sst2", 8.5, seeds=(0, *_MORE_SEEDS)),
     PlannedRun("lenet_tiny_imagenet", 1.5),
-    PlannedRun("resnet20_mnist", 4, inject=True),
+    PlannedRun("resnet20_mnist", 4, injecting=1.2),
     PlannedRun("alexnet_cub200", 4.5),
     PlannedRun("alexnet_tiny_imagenet", 5.5),
     PlannedRun("bert_medium_sst2", 5.5),
     PlannedRun("vgg13_cub200", 6),
-    PlannedRun("vgg16_cub200", 6, inject=True),
+    PlannedRun("vgg16_cub200", 6, injecting=2.3),
 )
 """Every run of the paper: first the three that stand for all kinds of data, then the others; of each, cheapest first.
 
@@ -83,18 +95,36 @@ class Job:
         return self.runs / self.run.name / f"{self.size}-seed{self.seed}"
 
     @property
-    def markers(self) -> dict[str, Path]:
-        """The file that is there when a step is done."""
-        steps = {"train": self.folder / "trained.json"}
-        if self.run.inject:
-            steps["inject"] = self.folder / "injected" / "index.json"
-        return steps | {"result": self.results / f"{result_name(self.run.name, self.size, self.seed)}.json"}
+    def result(self) -> Path:
+        """The run's result among those of the other runs; one of another machine may lie there."""
+        return self.results / f"{result_name(self.run.name, self.size, self.seed)}.json"
+
+    @property
+    def steps(self) -> list[str]:
+        """What there is to do, in order."""
+        return list(self.run.planned_minutes)
+
+    def is_done(self, step: str) -> bool:
+        """Whether a step has left its last file."""
+        if step == "train":
+            return finished_record(self.folder) is not None
+        return self._injection.exists() if step == "inject" else is_collected(self.folder, self.result)
 
     def missing(self) -> list[str]:
         """The steps still to be done, in order; a step after a missing one is missing too."""
-        steps = list(self.markers)
-        first = next((place for place, step in enumerate(steps) if not self.markers[step].exists()), len(steps))
-        return steps[first:]
+        first = next((place for place, step in enumerate(self.steps) if not self.is_done(step)), len(self.steps))
+        return self.steps[first:]
+
+    def seconds(self) -> dict[str, float]:
+        """How long the steps done took, as far as they say so; of a training the parts before a resume with it."""
+        read: dict[str, Callable[[], Any]] = {
+            "train": lambda: (finished_record(self.folder) or {}).get("seconds"),
+            "inject": lambda: json.loads(self._injection.read_text()).get("seconds"),
+            "result": lambda: 60 * json.loads(self.result.read_text())["minutes"].get("collecting", 0.0),
+        }
+        missing = self.missing()
+        took = {step: read[step]() for step in self.steps if step not in missing}
+        return {step: float(seconds) for step, seconds in took.items() if seconds}
 
     def command(self, step: str) -> list[str]:
         """The command line of a step."""
@@ -102,30 +132,11 @@ class Job:
             return ["inject", "--run", str(self.folder)]
         if step == "result":
             return ["collect", "--run", str(self.folder), "--results", str(self.results)]
-        resumed = (self.folder / "checkpoints" / "last.ckpt").exists()
-        return training_command(self.run.name, self.size, self.seed, self.runs) + ["--ckpt_path=last"] * resumed
+        return training_command(self.run.name, self.size, self.seed, self.runs) + resume_options(self.folder)
 
-
-def training_command(name: str, size: str, seed: int, runs: Path) -> list[str]:
-    """The command line that trains a run.
-
-    Args:
-        name: of its configuration.
-        size: ``"small"`` lays the small configuration over the paper's.
-        seed: the run's.
-        runs: folder of the runs.
-
-    Example:
-        >>> training_command("lenet_mnist", "paper", 0, Path("runs"))[:3]
-        ['fit', '--config', 'configs/lenet_mnist.yaml']
-    """
-    configs = [Path("configs", f"{name}.yaml")]
-    if size == "small":
-        configs.append(Path("configs", "small", f"{name}.yaml"))
-    options = [option for config in configs for option in ("--config", str(config))]
-    options += [f"--seed_everything={seed}", f"--trainer.logger.init_args.save_dir={runs}"]
-    options += ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
-    return ["fit", *options]
+    @property
+    def _injection(self) -> Path:
+        return self.folder / "injected" / "index.json"
 
 
 def jobs(size: Size, runs: Path, only: Sequence[str] | None = None, results: Path = RESULTS) -> list[Job]:
@@ -192,14 +203,13 @@ def reproduce(
             step = missing[0]
             states[job] = f"{step} …"
             console.print(progress_table(todo, states))
-            if not _do(job, step, console):
-                states[job] = f"{step} failed, see {job.folder / f'{step}.log'}"
+            states[job] = _do(job, step, console)
+            if states[job]:
                 break
-            states[job] = ""
             if step == "result":
                 write_scorecard(results, scorecard)
     console.print(progress_table(todo, states))
-    return sum("failed" in state for state in states.values())
+    return sum(map(bool, states.values()))
 
 
 def progress_table(todo: Sequence[Job], states: dict[Job, str]) -> Table:
@@ -210,8 +220,8 @@ def progress_table(todo: Sequence[Job], states: dict[Job, str]) -> Table:
         table.add_column(name)
     for job in todo:
         missing = job.missing()
-        done = [step for step in job.markers if step not in missing]
-        took = _seconds(job)
+        done = [step for step in job.steps if step not in missing]
+        took = sum(job.seconds().values())
         minutes = f"{took / 60:.1f}" if took else ""
         table.add_row(
             job.run.name, job.size, str(job.seed), ", ".join(done), ", ".join(missing), minutes, states.get(job, "")
@@ -220,53 +230,36 @@ def progress_table(todo: Sequence[Job], states: dict[Job, str]) -> Table:
 
 
 def estimate(todo: Sequence[Job]) -> float | None:
-    """Minutes left: what the plan says, times what this machine took for the finished runs relative to the plan.
+    """Minutes left: what the plan says, times what this machine took for the steps done relative to the plan.
 
-    ``None`` while a training of paper size is left: these take hours to days, in other proportions than the plan's.
+    ``None`` while a run of paper size is left: these take hours to days, in other proportions than the plan's.
     """
-    left = [job for job in todo if "train" in job.missing()]
-    if any(job.size == "paper" for job in left):
+    left = [(job, step) for job in todo for step in job.missing()]
+    if any(job.size == "paper" for job, _ in left):
         return None
-    finished = [job for job in todo if _seconds(job)]
-    planned = sum(job.run.minutes for job in finished)
-    factor = sum(_seconds(job) for job in finished) / 60 / planned if planned else 1.0
-    return factor * sum(job.run.minutes for job in left)
+    timed = [(job, step, seconds) for job in todo for step, seconds in job.seconds().items()]
+    planned = sum(job.run.planned_minutes[step] for job, step, _ in timed)
+    factor = sum(seconds for *_, seconds in timed) / 60 / planned if planned else 1.0
+    return factor * sum(job.run.planned_minutes[step] for job, step in left)
 
 
-def _seconds(job: Job) -> float:
-    """How long the training took, the parts before a resume with it; 0 while it is not done."""
-    marker = job.markers["train"]
-    return float(json.loads(marker.read_text())["seconds"]) if marker.exists() else 0.0
-
-
-def _do(job: Job, step: str, console: Console) -> bool:
-    """Run a step in a process of its own, with its output in a file of the run's folder."""
-    if step == "train":
-        _start_clean(job)
-    job.folder.mkdir(parents=True, exist_ok=True)
+def _do(job: Job, step: str, console: Console) -> str:
+    """Run a step in a process of its own, with its output in a file of the run's folder; why it failed, if it did."""
+    try:
+        with FolderLock(job.folder):
+            if step == "train":
+                start_clean(job.folder)
+    except FolderInUseError as error:
+        console.print(str(error), markup=False)
+        return f"{step} failed, the folder is in use"
     command = [sys.executable, "-m", "experiments", *job.command(step)]
+    path = job.folder / f"{step}.log"
     started = time.perf_counter()
-    with (job.folder / f"{step}.log").open("a") as log:
+    with path.open("a") as log:
         log.write(f"$ {' '.join(command[1:])}\n")
         log.flush()
-        code = subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, check=False).returncode  # noqa: S603
+        code = run_process(command, log)
     took = time.perf_counter() - started
     clock = time.strftime("%H:%M:%S")
     console.print(f"{clock} {job.run.name} seed {job.seed}: {step} ended with {code} after {took / 60:.1f} min")
-    if step == "train" and code == 0:
-        _mark_if_finished(job)
-    return code == 0 and job.markers[step].exists()
-
-
-def _mark_if_finished(job: Job) -> None:
-    """Mark a training as done; Lightning ends one that was asked to stop with 0, too, but not the training's record."""
-    path = job.folder / "run.json"
-    record = json.loads(path.read_text()) if path.exists() else {}
-    if record.get("finished"):
-        write_json(job.markers["train"], {"seconds": record["seconds"]})
-
-
-def _start_clean(job: Job) -> None:
-    """A training that was cut off before its first checkpoint cannot be resumed: its files would be in the way."""
-    if not (job.folder / "checkpoints" / "last.ckpt").exists():
-        shutil.rmtree(job.folder, ignore_errors=True)
+    return "" if code == 0 and job.is_done(step) else f"{step} failed, see {path}"

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments.figures.catalogue import FIGURES, make_figure
 from experiments.figures.table import numbers as table_numbers
+from experiments.record import surroundings
 from lightning_interactions.files import with_nan, write_json
 
 if TYPE_CHECKING:
     from experiments.figures.run_folder import RunFolder
 
-__all__ = ["RESULTS", "collect", "load_results", "result_name"]
+__all__ = ["RESULTS", "collect", "is_collected", "load_results", "result_name"]
 
 RESULTS = Path("experiments") / "results"
 """Where the results that are kept lie."""
@@ -53,6 +55,7 @@ def collect(run: RunFolder, results: Path = RESULTS) -> Path:
     Returns:
         the JSON file; the pictures lie beside it under the same name.
     """
+    started = time.perf_counter()
     seed, size = int(run.config["seed_everything"]), str(run.config["size"])
     name = result_name(run.name, size, seed)
     figures: dict[str, Any] = {"table": table_numbers(run)}
@@ -67,8 +70,10 @@ def collect(run: RunFolder, results: Path = RESULTS) -> Path:
         "size": size,
         "seed": seed,
         "command": f"python -m experiments reproduce --size {size} --only {run.name}",
-        "minutes": _minutes(run, record),
+        "minutes": _minutes(run, record) | {"collecting": (time.perf_counter() - started) / 60},
         **{key: record.get(key) for key in _RECORDED},
+        "collected": surroundings(),
+        "data": _data(run),
         "config": _portable(run.config),
         "history": [{key: row.get(key) for key in _KEPT} for row in run.history],
         "figures": figures,
@@ -76,6 +81,28 @@ def collect(run: RunFolder, results: Path = RESULTS) -> Path:
     path = results / f"{name}.json"
     write_json(path, content, indent=None)
     return path
+
+
+def is_collected(folder: Path, path: Path) -> bool:
+    """Whether a result is that of the run in a folder, as it lies there now: of its last training and injection.
+
+    Results are kept with the code, runs are not. So the result of another machine's run may lie under the same name.
+
+    Args:
+        folder: the run's.
+        path: the result's JSON file.
+
+    Example:
+        >>> is_collected(Path("nowhere"), Path("nowhere.json"))
+        False
+    """
+    record = folder / "run.json"
+    if not record.exists() or not path.exists():
+        return False
+    result = json.loads(path.read_text())
+    # An injection has no date; the time it took, to all digits, is as good.
+    same_injection = result["minutes"].get("injecting") == _injecting(folder / "injected").get("injecting")
+    return bool(result["date"] == json.loads(record.read_text())["date"] and same_injection)
 
 
 def result_name(run: str, size: str, seed: int) -> str:
@@ -112,10 +139,21 @@ def _minutes(run: RunFolder, record: dict[str, Any]) -> dict[str, float]:
     """Minutes of the training, the part of it that the monitor took, and what came after."""
     found = {"training": record.get("seconds", 0.0) / 60}
     found["measuring in it"] = sum(row["seconds"] for row in run.history) / 60
-    index = run.injected() / "index.json"
-    if index.exists():
-        found["injecting"] = json.loads(index.read_text())["seconds"] / 60
-    return found
+    return found | _injecting(run.injected())
+
+
+def _injecting(folder: Path) -> dict[str, float]:
+    """Minutes of the injection; empty where there was none."""
+    index = folder / "index.json"
+    return {"injecting": json.loads(index.read_text())["seconds"] / 60} if index.exists() else {}
+
+
+def _data(run: RunFolder) -> dict[str, Any]:
+    """How many samples were trained on and held out, and of how many they were drawn, where the run has noted it."""
+    path = run.path / "data.json"
+    noted = json.loads(path.read_text()) if path.exists() else {}
+    rows = {"trained_on": "train_rows", "held_out": "test_rows"}
+    return {name: len(noted[key]) for name, key in rows.items() if key in noted} | {"at_hand": noted.get("at_hand")}
 
 
 def _portable(config: Any) -> Any:

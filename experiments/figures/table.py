@@ -14,10 +14,13 @@ _CONDITIONS = ("condition_1", "condition_2", "condition_3")
 
 
 def numbers(run: RunFolder) -> dict[str, Any]:
-    """The largest error on any masked sample relative to the noise bound, and the conditions, at every epoch."""
+    """The largest error on any masked sample relative to the noise bound, and the conditions, at every epoch.
+
+    Where no noise is allowed (``noise_ratio: 0``) the bound is 0, and the ratio NaN.
+    """
     found: dict[str, Any] = {
         "epochs": run.history.epochs,
-        "matching_ratio": [record["matching_error"] / record["noise_bound"] for record in run.history],
+        "matching_ratio": [_ratio(record["matching_error"], record["noise_bound"]) for record in run.history],
     }
     for name in _CONDITIONS:
         holds = [value for value in run.history.column(f"{name}_holds") if math.isfinite(value)]
@@ -25,3 +28,7 @@ def numbers(run: RunFolder) -> dict[str, Any]:
             found[name] = run.history.column(name)
             found[f"{name}_holds"] = sum(holds) / len(holds)
     return found
+
+
+def _ratio(error: float, bound: float) -> float:
+    return error / bound if bound > 0 else math.nan

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 import sys
 from typing import Any
 
 from experiments.figures.run_folder import RunFolder
+from experiments.in_use import FolderLock
+from experiments.process import run_process
 from experiments.questions.measure import point
-from experiments.reproduce import training_command
+from experiments.training import finished_record, resume_options, start_clean, training_command
 
 __all__ = ["trained_with"]
 
@@ -30,12 +30,21 @@ def trained_with(folder: RunFolder, weight_decay: float) -> dict[str, Any]:
 
 
 def _retrained(folder: RunFolder, weight_decay: float) -> RunFolder:
+    """The repeated run, trained to its end: from its last checkpoint, if an earlier attempt was cut off."""
     seed, size = folder.config["seed_everything"], f"wd{weight_decay:g}"
     target = folder.path.parent / f"{size}-seed{seed}"
-    record = target / "run.json"
-    if not record.exists() or not json.loads(record.read_text())["finished"]:
+    if finished_record(target) is None:
+        with FolderLock(target):
+            start_clean(target)
         command = training_command(folder.name, folder.config["size"], seed, folder.path.parent.parent)
-        changed = [f"--size={size}", f"--model.optimizer.init_args.weight_decay={weight_decay}"]
-        changed.append("--similarity.at_epochs=[]")
-        subprocess.run([sys.executable, "-m", "experiments", *command, *changed], check=True)  # noqa: S603
+        command += [f"--size={size}", f"--model.optimizer.init_args.weight_decay={weight_decay}"]
+        command += ["--similarity.at_epochs=[]", *resume_options(target)]
+        code = run_process([sys.executable, "-m", "experiments", *command])
+        # A training that was asked to stop ends with 0, too.
+        if code or finished_record(target) is None:
+            msg = (
+                f"The training with weight decay {weight_decay:g} in '{target}' must come to its end, got one that"
+                f" ended with code {code} before. HINT: what it said stands above; the same command goes on."
+            )
+            raise RuntimeError(msg)
     return RunFolder(target)

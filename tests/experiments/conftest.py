@@ -3,6 +3,9 @@
 import json
 import math
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,6 +27,26 @@ def _nothing_left_behind(monkeypatch):
         monkeypatch.delenv(name)
     with torch.random.fork_rng():
         yield
+
+
+@pytest.fixture
+def in_use():
+    """Let another process work in a folder until the end of the test: ``in_use(folder)`` is the process."""
+    script = "import sys; from experiments.in_use import FolderLock; lock = FolderLock(sys.argv[1]); lock.hold()"
+    script += "; print('held', flush=True); sys.stdin.read()"
+    holders = []
+
+    def hold(folder):
+        command = [sys.executable, "-c", script, str(folder)]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+        holders.append(subprocess.Popen(command, cwd=Path(__file__).parents[2], **pipes))  # noqa: S603
+        assert holders[-1].stdout.readline() == b"held\n"
+        return holders[-1]
+
+    yield hold
+    for holder in holders:
+        holder.kill()
+        holder.communicate()
 
 
 @pytest.fixture(scope="session")
@@ -290,7 +313,8 @@ def _synthetic_run(home, make_record):
     config = {"seed_everything": 0, "size": "small", "n": 4, "trainer": {"logger": logger}} | kinds
     files = {
         "config.yaml": config,
-        "data.json": {"similarity": {part: [0, 0, 0, 1, 1, 1] for part in ("train", "test")}},
+        "data.json": {"similarity": {part: [0, 0, 0, 1, 1, 1] for part in ("train", "test")}}
+        | {"train_rows": list(range(7)), "test_rows": list(range(5))},
         "run.json": {"finished": True, "seconds": 60.0, "metrics": {"val/accuracy": 0.9}, "machine": "a machine"}
         | {"date": "2026-01-01T00:00:00", "commit": "abc", "versions": {}, "python": "3", "epochs": 8},
         "injected/index.json": {"epoch": 2, "sigma_unit": units, "steps": steps, "seconds": 6.0},

@@ -10,6 +10,7 @@ from experiments.commands import run_command
 from experiments.figures.catalogue import FIGURES, make_figure
 from experiments.figures.fits import peak_order, r_squared, spearman
 from experiments.figures.run_folder import RunFolder
+from experiments.figures.table import numbers as table_numbers
 from experiments.figures.theorem import numbers as theorem_numbers
 from lightning_interactions import Interactions, disentangle, order_strength
 from lightning_interactions.distribution.strength import sample_order_strength
@@ -233,6 +234,13 @@ def test_figure_4_shows_the_ends_of_figure_8(synthetic_run):
     few, many = (FIGURES[number].draw(found).axes for number in (4, 8))
     assert len(few) == 2 * 2 * 4
     assert len(many) == 2 * 3 * 4
+
+
+def test_without_noise_there_is_no_bound_to_compare_errors_with(synthetic_run):
+    assert all(0 <= ratio <= 1 + 1e-9 for ratio in table_numbers(synthetic_run)["matching_ratio"])
+    for record in synthetic_run.history:
+        record["noise_bound"] = 0.0
+    assert all(map(math.isnan, table_numbers(synthetic_run)["matching_ratio"]))
 
 
 def test_a_figure_that_there_is_not_is_refused(synthetic_run):

@@ -1,11 +1,264 @@
-"""The page of questions: written from stored answers alone."""
+"""The questions: measured on a small run, kept question by question, and the page that is written from that alone."""
 
 import json
+import shutil
+import sys
+from pathlib import Path
 
 import pytest
 
+from experiments.cli import main
+from experiments.figures.run_folder import RunFolder
+from experiments.questions import ask as asking
+from experiments.questions import weight_decay
+from experiments.questions.ask import ask
+from experiments.questions.measure import measure
 from experiments.questions.page import write_page
-from experiments.questions.settings import QUESTIONS
+from experiments.questions.settings import QUESTIONS, settings
+from experiments.restore import restore
+from lightning_interactions import InputPatches
+
+ROOT = Path(__file__).parents[2]
+
+# -- Measuring: a LeNet of two epochs on images of noise ---------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory, write_mnist):
+    """A working directory with data and a finished run: three variables, four images."""
+    home = tmp_path_factory.mktemp("home")
+    write_mnist(home / "data", n_train=300, n_test=100)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(home)
+        patch.setattr(sys, "argv", ["experiments"])
+        for name in ("PL_GLOBAL_SEED", "PL_SEED_WORKERS"):
+            patch.setenv(name, "0")
+        main(
+            [
+                "fit",
+                f"--config={ROOT / 'configs' / 'lenet_mnist.yaml'}",
+                f"--config={ROOT / 'configs' / 'small' / 'lenet_mnist.yaml'}",
+                "--n=3",
+                "--data.init_args.n_train=100",
+                "--data.init_args.n_test=60",
+                "--monitor.at_epochs=[0, 1, 2]",
+                "--monitor.n_samples=4",
+                "--monitor.n_loss_samples=20",
+                "--similarity.at_epochs=[]",
+                "--trainer.max_epochs=2",
+                "--trainer.enable_progress_bar=false",
+                "--trainer.enable_model_summary=false",
+            ]
+        )
+    return home
+
+
+@pytest.fixture
+def run(home, monkeypatch):
+    """The run, where its data are found."""
+    monkeypatch.chdir(home)
+    return RunFolder(Path("runs", "lenet_mnist", "small-seed0"))
+
+
+def test_the_same_settings_measure_the_same(run):
+    networks = [restore(run, epoch) for epoch in (0, 1, 2)]
+    points = measure(networks, networks[0].monitor.variables, networks[0].monitor.settings.solver)
+
+    assert [point["epoch"] for point in points] == [0, 1, 2]
+    assert [point["mean_order"] for point in points] == pytest.approx(run.history.column("mean_order"), rel=1e-3)
+    assert [point["l1"] for point in points] == pytest.approx(run.history.column("l1"), rel=1e-3)
+    assert points[1]["spindle_share"] == pytest.approx(0, abs=1e-3)  # the reference
+
+
+@pytest.mark.parametrize(
+    ("question", "labels", "changed"),
+    [
+        ("n", ["n = 6", "n = 8", "n = 10", "n = 12"], "n_variables"),
+        ("grid", ["4 × 4, border 0", "6 × 6, border 1", "8 × 8, border 1", "14 × 14, border 2"], "grid"),
+        ("draws", [f"draw {seed}" for seed in range(5)], "seed"),
+    ],
+)
+def test_one_thing_is_changed_at_a_time(run, question, labels, changed):
+    network = restore(run, 2)
+    found = settings(question, network)
+
+    assert [label for label, *_ in found] == labels
+    assert len({getattr(variables, changed) for _, variables, _ in found}) == len(labels)
+    kept = {"layer", "n_variables", "seed", "baseline"} - {changed}
+    for _, variables, _ in found:
+        assert {getattr(variables, name) == getattr(network.monitor.variables, name) for name in kept} == {True}
+
+
+def test_what_replaces_a_masked_patch_is_changed(run):
+    (_, zero, _), (_, mean, _), (_, image, _) = settings("baseline", restore(run, 2))
+
+    assert zero.baseline == (0.0,)
+    assert len(mean.baseline) == 6  # LeNet's first channels
+    assert min(mean.baseline) >= 0  # after a ReLU
+    assert max(mean.baseline) > 0
+    assert isinstance(image, InputPatches)
+
+
+def test_only_patches_of_a_map_can_be_asked_about(run):
+    network = restore(run, 2)
+    network.monitor.variables = InputPatches(grid=4, n_variables=3)
+    with pytest.raises(TypeError, match="`run` must mask the patches of a map, got variables of the kind InputPatches"):
+        settings("draws", network)
+
+
+def test_a_question_is_answered_by_every_setting_at_every_epoch(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(asking, "QUESTIONS", {"solver": QUESTIONS["solver"]})
+    assert ask(run.path, tmp_path / "answers.json") == ["solver"]
+
+    found = json.loads((tmp_path / "answers.json").read_text())
+    assert [answer["setting"] for answer in found["answers"]["solver"]] == ["interior_point", "admm", "sgd", "none"]
+    for answer in found["answers"]["solver"]:
+        assert [point["epoch"] for point in answer["points"]] == found["epochs"]
+    optimum, *_, nothing_done = ([point["l1"] for point in answer["points"]] for answer in found["answers"]["solver"])
+    assert all(best <= plain for best, plain in zip(optimum, nothing_done, strict=True))
+
+
+# -- Which answers are kept --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def asked(synthetic_run, tmp_path, monkeypatch):
+    """Two questions with an answer each that cost nothing: ``asked()`` is what was measured."""
+    monkeypatch.setattr(asking, "QUESTIONS", {"one": "One?", "other": "Other?"})
+    monkeypatch.setattr(asking, "restore", lambda *_: None)
+    monkeypatch.setattr(asking, "_answer", lambda question, *_: [question])
+
+    def asked(**options):
+        return ask(synthetic_run.path, tmp_path / "answers.json", **options)
+
+    asked.path = tmp_path / "answers.json"
+    asked.run = synthetic_run
+    return asked
+
+
+def change(path, **changed):
+    path.write_text(json.dumps(json.loads(path.read_text()) | changed))
+
+
+def test_answers_are_measured_once(asked):
+    assert asked() == ["one", "other"]
+    before = asked.path.read_text()
+
+    assert asked() == []
+    assert asked.path.read_text() == before
+    assert asked(again=True) == ["one", "other"]
+
+
+def test_one_missing_answer_leaves_the_others_and_what_is_said_of_them(asked):
+    asked()
+    change(asked.path, date="long ago", machine="another", answers={"other": ["kept"]})
+    assert asked() == ["one"]
+
+    found = json.loads(asked.path.read_text())
+    assert found["answers"] == {"other": ["kept"], "one": ["one"]}
+    assert (found["date"], found["machine"]) == ("long ago", "another")
+    assert found["measured"]["one"]["machine"] != "another"
+
+
+@pytest.mark.parametrize(
+    "changed", [{"run": "vgg11_cifar10"}, {"size": "paper"}, {"seed": 1}, {"epochs": [0, 4, 8]}, {"n_samples": 7}]
+)
+def test_answers_about_something_else_are_dropped(asked, changed):
+    asked()
+    change(asked.path, answers={"one": ["of another"], "other": ["of another"]}, **changed)
+    assert asked() == ["one", "other"]
+
+    found = json.loads(asked.path.read_text())
+    assert found["answers"] == {"one": ["one"], "other": ["other"]}
+    assert {key: found[key] for key in changed} != changed
+
+
+def test_answers_about_an_earlier_training_are_dropped(asked):
+    asked()
+    record = asked.run.path / "run.json"
+    change(record, date="2026-02-02T00:00:00")
+    assert asked() == ["one", "other"]
+
+    content = json.loads(asked.path.read_text())
+    del content["trained"]  # as in files from before it was noted, which cannot say
+    asked.path.write_text(json.dumps(content))
+    assert asked() == []
+
+
+# -- The same run with another weight decay ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def trainings(synthetic_run, monkeypatch):
+    """The commands of the trainings; each leaves the run with another date, unless it is refused."""
+
+    class Trainings:
+        def __init__(self):
+            self.commands, self.code = [], 0
+            self.folder = synthetic_run.path.with_name("wd0.5-seed0")
+
+        def run(self, command):
+            self.commands.append(command[3:])
+            if self.code == 0:
+                shutil.copytree(synthetic_run.path, self.folder, dirs_exist_ok=True)
+            return self.code
+
+        def ask(self, decay=0.5):
+            return weight_decay.trained_with(synthetic_run, decay)
+
+    synthetic_run.config["model"]["optimizer"] = {"init_args": {"weight_decay": 0.1}}
+    trainings = Trainings()
+    monkeypatch.setattr(weight_decay, "run_process", trainings.run)
+    return trainings
+
+
+def test_the_runs_own_weight_decay_needs_no_training(trainings):
+    found = trainings.ask(0.1)
+
+    assert trainings.commands == []
+    assert found["epochs"] == [0, 2, 4, 6, 8]
+    assert [point["epoch"] for point in found["points"]] == [0, 2, 8]
+    assert found["points"][1]["spindle_share"] == pytest.approx(0, abs=1e-3)
+
+
+def test_another_weight_decay_is_trained_once(trainings):
+    assert trainings.ask()["setting"] == "weight decay 0.5"
+    (command,) = trainings.commands
+    assert command[:3] == ["fit", "--config", "configs/lenet_mnist.yaml"]
+    assert {"--size=wd0.5", "--model.optimizer.init_args.weight_decay=0.5", "--seed_everything=0"} <= set(command)
+    assert "--ckpt_path=last" not in command
+
+    trainings.ask()
+    assert len(trainings.commands) == 1
+
+
+def test_a_training_with_another_weight_decay_that_was_cut_off_goes_on(trainings):
+    (trainings.folder / "checkpoints").mkdir(parents=True)
+    (trainings.folder / "checkpoints" / "last.ckpt").touch()
+    (trainings.folder / "run.json").write_text(json.dumps({"finished": False}))
+    trainings.ask()
+
+    assert "--ckpt_path=last" in trainings.commands[0]
+
+
+def test_what_a_training_cut_off_at_once_has_left_is_not_in_the_way(trainings):
+    trainings.folder.mkdir()
+    (trainings.folder / "left_over.yaml").touch()
+    trainings.ask()
+
+    assert "--ckpt_path=last" not in trainings.commands[0]
+    assert not (trainings.folder / "left_over.yaml").exists()
+
+
+def test_a_training_that_does_not_end_is_no_answer(trainings):
+    trainings.code = 1
+    with pytest.raises(
+        RuntimeError, match=r"weight decay 0\.5 in '.*wd0\.5-seed0' must come to its end, got .* code 1"
+    ):
+        trainings.ask()
+
+
+# -- The page ----------------------------------------------------------------------------------------------------------
 
 
 def point(epoch, share):

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from lightning.pytorch import Trainer
 
 from experiments.checkpoints import checkpoint_path
 from experiments.cli import main
+from experiments.in_use import FolderInUseError, FolderLock
 from lightning_interactions import Interactions
 from lightning_interactions.history import History
 
@@ -102,6 +104,79 @@ def test_a_run_that_was_interrupted_goes_on_as_if_it_had_not_been(whole, tmp_pat
     assert record["seconds"] > before > 0
 
 
+@pytest.fixture(scope="module")
+def short(tmp_path_factory, write_mnist):
+    """A run of one epoch that has ended: its home and its folder."""
+    home = tmp_path_factory.mktemp("short")
+    write_mnist(home / "data", n_train=300, n_test=100)
+    fit(home, "--trainer.max_epochs=1")
+    return home, home / "runs" / "lenet_mnist" / "small-seed0"
+
+
+def test_a_resume_with_nothing_left_to_train_changes_no_record(short):
+    home, folder = short
+    before = json.loads((folder / "run.json").read_text())
+    assert before["metrics"]["train/loss"] > 0
+    fit(home, "--trainer.max_epochs=1", "--ckpt_path=last")
+
+    assert json.loads((folder / "run.json").read_text()) == before
+
+
+def test_a_training_that_was_cut_off_after_its_last_epoch_loses_nothing(short):
+    home, folder = short
+    whole = json.loads((folder / "run.json").read_text())
+    cut_off = {key: whole[key] for key in whole.keys() - {"metrics", "seconds", "epochs"}}
+    (folder / "run.json").write_text(json.dumps(cut_off | {"finished": False, "date": "of the training"}))
+    fit(home, "--trainer.max_epochs=1", "--ckpt_path=last")
+
+    record = json.loads((folder / "run.json").read_text())
+    assert record["metrics"] == whole["metrics"]
+    assert 0 < record["seconds"] <= whole["seconds"]
+    assert (record["finished"], record["epochs"], record["date"]) == (True, 1, "of the training")
+
+
+def test_the_weights_of_an_epoch_are_kept_before_a_resume_can_pass_it(tmp_path, write_mnist, monkeypatch):
+    write_mnist(tmp_path / "data", n_train=300, n_test=100)
+    save = Trainer.save_checkpoint
+
+    def killed(trainer, path, *arguments, **options):
+        if Path(path).name == "last.ckpt":
+            msg = "cut off"
+            raise RuntimeError(msg)
+        save(trainer, path, *arguments, **options)
+
+    monkeypatch.setattr(Trainer, "save_checkpoint", killed)
+    with pytest.raises(RuntimeError, match="cut off"):
+        fit(tmp_path, "--trainer.max_epochs=1")
+    assert checkpoint_path(tmp_path / "runs" / "lenet_mnist" / "small-seed0", 1).exists()
+
+
+def test_two_processes_do_not_train_in_one_folder(short, in_use):
+    home, folder = short
+    config = (folder / "config.yaml").read_text()
+    process = in_use(folder)
+    with pytest.raises(FolderInUseError, match=f"in use by process {process.pid}"):
+        fit(home, "--trainer.max_epochs=2", "--ckpt_path=last")
+
+    assert (folder / "config.yaml").read_text() == config
+    assert not checkpoint_path(folder, 2).exists()
+
+
+def test_the_folder_is_held_while_the_training_lasts_and_free_afterwards(tmp_path, write_mnist, in_use, monkeypatch):
+    write_mnist(tmp_path / "data", n_train=300, n_test=100)
+    held = []
+    hold, release = FolderLock.hold, FolderLock.release
+    monkeypatch.setattr(FolderLock, "hold", lambda lock: (hold(lock), held.append(True))[0])
+    monkeypatch.setattr(FolderLock, "release", lambda lock: (release(lock), held.append(False))[0])
+    monkeypatch.setattr(Trainer, "save_checkpoint", lambda *_, **__: held.append("training"))
+    fit(tmp_path, "--trainer.max_epochs=1")
+
+    assert held[0] is True
+    assert held[-1] is False
+    assert held[1] == "training"
+    in_use(tmp_path / "runs" / "lenet_mnist" / "small-seed0")
+
+
 def test_a_resume_without_a_checkpoint_starts_anew(tmp_path_factory, write_mnist):
     home = tmp_path_factory.mktemp("nothing yet")
     write_mnist(home / "data", n_train=300, n_test=100)
@@ -150,6 +225,7 @@ def test_what_was_trained_on_is_written_down(whole):
     assert record["train_rows"] == cli.datamodule.train.rows
     assert len(set(record["train_rows"])) == 100
     assert len(set(record["test_rows"])) == 60
+    assert record["at_hand"] == {"train": 300, "test": 100, "classes": 10}
     assert record["similarity"] == {"train": [0, 0, 0, 1, 1, 1], "test": [0, 0, 0, 1, 1, 1]}
 
 

@@ -8,8 +8,9 @@ import pytest
 from matplotlib.figure import Figure
 
 from experiments.claims import CLAIMS, Judgement, combine, is_middle
-from experiments.results import collect, load_results
+from experiments.results import collect, is_collected, load_results
 from experiments.scorecard import scorecard_text, spread, write_scorecard
+from experiments.stand_ins import smaller_data_sets
 
 JUDGES = {claim.label: claim.judge for claim in CLAIMS}
 
@@ -134,11 +135,23 @@ def test_claim_6(spearman, verdict):
 
 
 @pytest.mark.parametrize(
-    ("fits", "verdict"), [([0.9, 0.9], "holds"), ([0.9, 0.1], "partly"), ([0.1], "does not"), ([], "not tested")]
+    ("fits", "verdict", "note"),
+    [
+        ([0.9, 0.9, 0.8], "holds", ""),
+        ([0.9, 0.1, 0.9], "partly", ""),
+        ([0.1, 0.1, 0.1], "does not", ""),
+        ([0.9, 0.9], "partly", "2 of the 3 points could be measured"),
+        ([0.1], "does not", "1 of the 3 points could be measured"),
+    ],
 )
-def test_claim_7(fits, verdict):
+def test_claim_7(fits, verdict, note):
     points = [{"r_squared": fit, "r_squared_scaling": 0.0} for fit in fits]
-    assert JUDGES["7"]({"points": points}).verdict == verdict
+    found = JUDGES["7"]({"points": points})
+    assert (found.verdict, found.note) == (verdict, note)
+
+
+def test_claim_7_without_an_overfitting_phase():
+    assert JUDGES["7"]({"points": []}).verdict == "not tested"
 
 
 def test_claim_8_leaves_out_the_reference():
@@ -163,6 +176,10 @@ def test_theorem_2_1(ratio, verdict):
     assert JUDGES["T"]({"matching_ratio": [0.5, ratio]}).verdict == verdict
 
 
+def test_theorem_2_1_needs_a_bound():
+    assert JUDGES["T"]({"matching_ratio": [math.nan, math.nan]}).verdict == "not tested"
+
+
 def test_seeds_must_agree():
     assert combine(["holds", "holds"]) == "holds"
     assert combine(["does not", "does not"]) == "does not"
@@ -177,7 +194,9 @@ def test_the_middle_is_open_at_both_ends():
 def test_values_are_spread_over_the_seeds():
     assert spread([0.5, 1.5]) == "1.00 ± 0.71"
     assert spread([1234.5]) == "1234"
-    assert spread([math.inf]) == "∞"
+    assert spread([math.inf, math.nan]) == "∞"
+    assert spread([-math.inf]) == "-∞"
+    assert spread([-math.inf, math.inf]) == "±∞"
 
 
 @pytest.fixture(scope="module")
@@ -208,11 +227,37 @@ def test_a_result_has_all_that_must_be_known(results):
     content = json.loads((results / "lenet_mnist_small_seed0.json").read_text(), parse_constant=pytest.fail)
 
     assert {"config", "seed", "versions", "machine", "date", "commit", "command", "minutes"} <= set(content)
+    assert content["minutes"].pop("collecting") > 0
     assert content["minutes"] == pytest.approx({"training": 1.0, "measuring in it": 5 / 60, "injecting": 0.1})
+    assert content["date"] != content["collected"]["date"]
+    assert {"commit", "versions", "machine"} <= set(content["collected"])
+    assert content["data"] == {"trained_on": 7, "held_out": 5, "at_hand": None}
     assert set(content["figures"]) == {"table", "2", "3", "4", "5", "6", "7", "8"}
     assert [row["epoch"] for row in content["history"]] == [0, 2, 4, 6, 8]
     for figure in "2345678":
         assert (results / f"lenet_mnist_small_seed0_figure_{figure}.png").exists()
+
+
+def test_a_result_belongs_to_one_run(home):
+    folder, result = home / "runs/lenet_mnist/small-seed0", home / "experiments/results/lenet_mnist_small_seed0.json"
+    assert is_collected(folder, result)
+    assert not is_collected(folder.with_name("small-seed1"), result)
+    for path, changed in (
+        (folder / "run.json", {"date": "2026-01-02T00:00:00"}),
+        (folder / "injected" / "index.json", {"seconds": 7.0}),
+    ):
+        kept = path.read_text()
+        path.write_text(json.dumps(json.loads(kept) | changed))
+        assert not is_collected(folder, result), path
+        path.write_text(kept)
+
+
+def test_how_much_was_trained_on_and_held_out_is_said(results):
+    found = load_results(results)
+    assert "| 7, 5 |" in scorecard_text(found)
+    for result in found:
+        del result["data"], result["collected"]  # as in results of earlier days
+    assert "| 7, 5 |" not in scorecard_text(found)
 
 
 def test_a_number_that_there_is_not_is_read_as_nan(results):
@@ -316,6 +361,48 @@ def test_a_stand_in_is_named_with_its_sizes(results, data, network, said):
     config = content["config"] | {"data": {"init_args": data}, "model": {"network": {"init_args": network}}}
 
     assert f"- LeNet / MNIST, small: {said}" in scorecard_text([content | {"config": config}])
+
+
+@pytest.mark.parametrize(
+    ("module", "options", "data", "said"),
+    [
+        (
+            "Sst2",
+            {"n_train": 500},
+            {"at_hand": {"train": 900, "test": 20, "classes": 2}},
+            "900 training and 20 held-out",
+        ),
+        (
+            "Cub200",
+            {"n_train": None, "n_classes": 7},
+            {"trained_on": 90, "held_out": 80},
+            "90 training and 80 held-out",
+        ),
+        (
+            "Cub200",
+            {"n_train": 50, "n_classes": 7},
+            {"trained_on": 50, "held_out": 80},
+            "",
+        ),  # drawn from nobody knows what
+        ("Mnist", {}, {"trained_on": 60_000, "held_out": 10_000}, ""),
+        ("Digits", {}, {"trained_on": 10, "held_out": 10}, ""),
+        ("Sst2", {}, None, ""),
+    ],
+)
+def test_a_data_set_that_is_smaller_than_published_is_named_once(module, options, data, said):
+    config = {"data": {"class_path": f"experiments.data.some.{module}", "init_args": options}}
+    found = smaller_data_sets([{"config": config, "data": data}] * 2)
+
+    assert len(found) == bool(said)
+    assert said in "".join(found)
+
+
+def test_the_page_names_smaller_data_sets(results):
+    content = json.loads((results / "lenet_mnist_small_seed0.json").read_text())
+    content["config"]["data"]["class_path"] = "experiments.data.mnist.Mnist"
+    said = "- MNIST: the runs draw from 7 training and 5 held-out samples. Its owners publish 60000 training"
+
+    assert said in scorecard_text([content])
 
 
 def test_without_results_the_page_says_so(tmp_path):
