@@ -232,7 +232,7 @@ class ReferenceFits:
 
     def _pair_with(self, reference_epoch: int | str, epoch: int) -> tuple[list[int], list[int]] | None:
         """The rows of the samples that both have, where one lacks some; the bootstrap draws the two together."""
-        own, others = self._samples[epoch], self._samples.get(reference_epoch)  # type: ignore[call-overload]
+        own, others = self._samples[epoch], self._samples.get(reference_epoch)  # type: ignore[arg-type]
         if others is None or own == others:
             return None
         rows = common_rows(own, others)
