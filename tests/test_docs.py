@@ -165,7 +165,8 @@ def check_line(line, capsys):
         options = {word.removeprefix("--") for word in words[1:] if word.startswith("--")}
         assert options <= {argument.arg for argument in entry.args.args}
     elif program == "pip":
-        assert set(re.findall(r"\[(.*?)\]", line)) <= set(metadata("lightning-interactions").get_all("Provides-Extra"))
+        extras = {extra for group in re.findall(r"\[(.*?)\]", line) for extra in group.split(",")}
+        assert extras <= set(metadata("lightning-interactions").get_all("Provides-Extra"))
     else:
         assert program == "tensorboard", f"{line}: say here how to check it"
         assert words[0] == "--logdir"

@@ -2,7 +2,6 @@
 
 import warnings
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 
 import lightning.pytorch as pl
@@ -18,14 +17,11 @@ from lightning_interactions.callback import monitor, publish
 from lightning_interactions.distribution.reference import ReferenceFits
 
 CLASSES = 3
-FITTING = import_module("lightning_interactions.distribution.disentangle")  # by the name alone it is the function
 
 
 @pytest.fixture(autouse=True)
 def _lighter(monkeypatch):
-    """Most of a small measurement's time goes into a fit's grid and draws and into pictures, all tested elsewhere."""
-    for size, points in {"_DELTAS": 13, "_ALPHAS": 11, "_SHARES": 41, "_FINE": 7}.items():
-        monkeypatch.setattr(FITTING, size, points)
+    """Most of a small measurement's time goes into the fits and the pictures, which other tests look at."""
     for module in (monitor, refit):
         monkeypatch.setattr(module, "ReferenceFits", partial(ReferenceFits, bootstraps=10))
     monkeypatch.setattr(Figure, "savefig", lambda _figure, file, **_: file.write(b"picture"))

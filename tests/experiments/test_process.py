@@ -27,7 +27,14 @@ signal.signal(signal.SIGINT, stop)
 Path(sys.argv[1], "started").touch()
 time.sleep(600)
 """
-RUNS_IT = "import sys; from experiments.process import run_process; run_process([sys.executable, '-c', *sys.argv[1:]])"
+# What a shell starts in the background ignores SIGINT, and so would all that it starts.
+RUNS_IT = """
+import signal, sys
+from experiments.process import run_process
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+run_process([sys.executable, "-c", *sys.argv[1:]])
+"""
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])
