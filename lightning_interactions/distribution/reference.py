@@ -150,6 +150,8 @@ class ReferenceFits:
         if not settled and self._fits + len(pending) > REFITS_PER_EPOCH * len(self._strength):
             pending = [fitted for fitted in pending if fitted not in self._fitted_with]
         changed = {}
+        if not pending:
+            return {}
         salient = salient_effects(reference, self.threshold)
         decays = Decays(*salient)
         for fitted in pending:
