@@ -52,7 +52,7 @@ def settings(question: str, network: Restored) -> list[tuple[str, Variables, str
         return FeatureMapPatches(**(kept | changed))
 
     found: dict[str, Callable[[], list[tuple[str, Variables, str]]]] = {
-        "n": lambda: [(f"n = {n}", patches(n_variables=n), "auto") for n in (6, 8, 10, 12)],
+        "n": lambda: [(f"n = {n}", patches(n_variables=n), "interior_point") for n in range(6, 13)],
         "grid": lambda: [
             (f"{grid} × {grid}, border {border}", patches(grid=grid, border=border), solver)
             for grid, border in ((4, 0), (6, 1), (8, 1), (14, 2))

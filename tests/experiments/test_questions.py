@@ -73,7 +73,7 @@ def test_the_same_settings_measure_the_same(run):
 @pytest.mark.parametrize(
     ("question", "labels", "changed"),
     [
-        ("n", ["n = 6", "n = 8", "n = 10", "n = 12"], "n_variables"),
+        ("n", [f"n = {n}" for n in range(6, 13)], "n_variables"),
         ("grid", ["4 × 4, border 0", "6 × 6, border 1", "8 × 8, border 1", "14 × 14, border 2"], "grid"),
         ("draws", [f"draw {seed}" for seed in range(5)], "seed"),
     ],
