@@ -14,6 +14,7 @@ from experiments.questions.page import write_page
 from experiments.reproduce import reproduce
 from experiments.results import RESULTS, collect
 from experiments.scorecard import write_scorecard
+from experiments.sizes import SIZES
 
 __all__ = ["COMMANDS", "run_command"]
 
@@ -55,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     collection.set_defaults(run_it=_collect)
 
     everything = commands.add_parser("reproduce", help="do everything that is missing, in order")
-    everything.add_argument("--size", choices=("small", "paper"), default="small")
+    everything.add_argument("--size", choices=SIZES, default="small")
     everything.add_argument("--only", nargs="+", metavar="RUN", help="only these runs, e.g. lenet_mnist")
     everything.add_argument("--runs", type=Path, default=Path("runs"), help="folder of the runs")
     everything.add_argument("--list", action="store_true", help="only show what is done and what is missing")

@@ -12,7 +12,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
@@ -21,14 +21,15 @@ from experiments.in_use import FolderInUseError, FolderLock
 from experiments.process import run_process
 from experiments.results import RESULTS, is_collected, result_name
 from experiments.scorecard import write_scorecard
+from experiments.sizes import config_files
 from experiments.training import finished_record, resume_options, start_clean, training_command
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["PLAN", "Job", "PlannedRun", "estimate", "jobs", "progress_table", "reproduce"]
+    from experiments.sizes import Size
 
-Size = Literal["small", "paper"]
+__all__ = ["PLAN", "Job", "PlannedRun", "estimate", "jobs", "progress_table", "reproduce"]
 
 _MORE_SEEDS = (1, 2)
 
@@ -143,7 +144,7 @@ def jobs(size: Size, runs: Path, only: Sequence[str] | None = None, results: Pat
     """What there is to do: the first seed of every run in the order of the plan, then the other seeds.
 
     Args:
-        size: ``"small"`` or ``"paper"``; at paper size one seed of each.
+        size: any of :data:`~experiments.sizes.SIZES`; but for the small one, one seed of each run that has this size.
         runs: folder of the runs.
         only: names of the runs wanted; all when ``None``.
         results: folder of the results.
@@ -159,7 +160,7 @@ def jobs(size: Size, runs: Path, only: Sequence[str] | None = None, results: Pat
     if unknown:
         msg = f"`only` must name runs of {[run.name for run in PLAN]}, got {sorted(unknown)}."
         raise ValueError(msg)
-    wanted = [run for run in PLAN if only is None or run.name in only]
+    wanted = [run for run in PLAN if (only is None or run.name in only) and config_files(run.name, size)]
     found = [
         Job(run, size, seed, runs, results)
         for run in wanted
@@ -181,7 +182,7 @@ def reproduce(
     """Do what is missing, one process at a time; a step that fails is reported and its run skipped.
 
     Args:
-        size: ``"small"`` or ``"paper"``.
+        size: any of :data:`~experiments.sizes.SIZES`.
         runs: folder of the runs.
         only: names of the runs wanted; all when ``None``.
         list_only: only show the table.
@@ -232,10 +233,10 @@ def progress_table(todo: Sequence[Job], states: dict[Job, str]) -> Table:
 def estimate(todo: Sequence[Job]) -> float | None:
     """Minutes left: what the plan says, times what this machine took for the steps done relative to the plan.
 
-    ``None`` while a run of paper size is left: these take hours to days, in other proportions than the plan's.
+    ``None`` while a run of another than small size is left: these take hours to days, in other proportions.
     """
     left = [(job, step) for job in todo for step in job.missing()]
-    if any(job.size == "paper" for job, _ in left):
+    if any(job.size != "small" for job, _ in left):
         return None
     timed = [(job, step, seconds) for job in todo for step, seconds in job.seconds().items()]
     planned = sum(job.run.planned_minutes[step] for job, step, _ in timed)

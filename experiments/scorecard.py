@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from experiments.claims import CLAIMS, combine
 from experiments.doubts import doubts, learned
 from experiments.results import RESULTS, load_results, result_name
-from experiments.small_size import changes
+from experiments.sizes import changes
 from experiments.stand_ins import smaller_data_sets, stand_in
 from lightning_interactions.files import write_whole
 
@@ -68,10 +68,11 @@ part of the claim that its section names, or some seeds only. *Not tested*: the 
 marks a verdict that a control makes doubtful. The controls (`experiments/doubts.py`) were thought of after the first
 results and change no verdict; what they found stands beside it.
 
-*Small* runs are real trainings on real data, cut down to what two cores do in minutes; a section below lists what that
-changes, label noise and learning rates among it. A claim that fails at small size may hold at the paper's size,
-and the other way round. The paper gives pictures, no numbers, so *paper* repeats what its text says.
-Minutes are wall-clock, on a machine that did other work at the same time.
+*Small* runs are real trainings on real data, cut down to what two cores do in minutes; *cut* ones have the paper's
+settings and end at an epoch that two cores reach in hours. A section below lists what either changes, label noise and
+learning rates among it. A claim that fails at small size may hold at the paper's size, and the other way round. The
+paper gives pictures, no numbers, so *paper* repeats what its text says. Minutes are
+wall-clock, on a machine that did other work at the same time.
 
 What was changed after looking:
 
@@ -122,7 +123,7 @@ def scorecard_text(results: Sequence[dict[str, Any]], pictures: str = "experimen
     groups: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
     for result in results:
         groups[result["run"], result["size"]].append(result)
-    parts = [_HEAD, _stand_ins(groups), _overview(groups), _runs_table(groups), _small_size(groups)]
+    parts = [_HEAD, _stand_ins(groups), _overview(groups), _runs_table(groups), _other_sizes(groups)]
     parts += [_claim_section(claim, groups) for claim in CLAIMS]
     parts += [_conditions(groups), _pictures(groups, pictures)]
     return "\n".join(part for part in parts if part) + "\n"
@@ -238,7 +239,7 @@ def _runs_table(groups: dict[tuple[str, str], list[dict[str, Any]]]) -> str:
         )
         cells = [
             _NETWORKS.get(run, run),
-            f"`configs/{'small/' if size == 'small' else ''}{run}.yaml`",
+            f"`configs/{'' if size == 'paper' else f'{size}/'}{run}.yaml`",
             str(first["figures"]["2"]["n_variables"]),
             str(last[0]["n_samples"]),
             _amounts(first.get("data") or {}),
@@ -262,12 +263,16 @@ def _amounts(data: dict[str, Any]) -> str:
     return ", ".join(str(data.get(part, "–")) for part in ("trained_on", "held_out")) if data else "–"
 
 
-def _small_size(groups: dict[tuple[str, str], list[dict[str, Any]]]) -> str:
+def _other_sizes(groups: dict[tuple[str, str], list[dict[str, Any]]]) -> str:
     """What is not as in the paper's configuration, beside the stand-ins."""
-    rows = [f"| {_NETWORKS.get(run, run)} | {', '.join(changes(run))} |" for run, size in groups if size == "small"]
+    rows = [
+        f"| {_NETWORKS.get(run, run)} | {size} | {', '.join(changes(run, size))} |"
+        for run, size in groups
+        if size != "paper"
+    ]
     if not rows:
         return ""
-    return "\n".join(["## What the small size changes", "", "| run | paper → small |", "|---|---|", *rows, ""])
+    return "\n".join(["## What the other sizes change", "", "| run | size | paper → it |", "|---|---|---|", *rows, ""])
 
 
 def _remarks(groups: dict[tuple[str, str], list[dict[str, Any]]]) -> list[str]:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from experiments.in_use import LOCK_FILE
+from experiments.sizes import CONFIGS, config_files
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 __all__ = ["finished_record", "resume_options", "start_clean", "training_command"]
 
@@ -17,17 +20,16 @@ def training_command(name: str, size: str, seed: int, runs: Path) -> list[str]:
 
     Args:
         name: of its configuration.
-        size: ``"small"`` lays the small configuration over the paper's.
+        size: any but ``"paper"`` lays its own configuration over the paper's.
         seed: the run's.
         runs: folder of the runs.
 
     Example:
+        >>> from pathlib import Path
         >>> training_command("lenet_mnist", "paper", 0, Path("runs"))[:3]
         ['fit', '--config', 'configs/lenet_mnist.yaml']
     """
-    configs = [Path("configs", f"{name}.yaml")]
-    if size == "small":
-        configs.append(Path("configs", "small", f"{name}.yaml"))
+    configs = (file.relative_to(CONFIGS.parent) for file in config_files(name, size))
     options = [option for config in configs for option in ("--config", str(config))]
     options += [f"--seed_everything={seed}", f"--trainer.logger.init_args.save_dir={runs}"]
     options += ["--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
@@ -44,6 +46,7 @@ def finished_record(folder: Path) -> dict[str, Any] | None:
         folder: the run's.
 
     Example:
+        >>> from pathlib import Path
         >>> finished_record(Path("nowhere")) is None
         True
     """
@@ -59,6 +62,7 @@ def resume_options(folder: Path) -> list[str]:
         folder: the run's.
 
     Example:
+        >>> from pathlib import Path
         >>> resume_options(Path("nowhere"))
         []
     """
@@ -73,6 +77,7 @@ def start_clean(folder: Path) -> None:
 
     Example:
         >>> import tempfile
+        >>> from pathlib import Path
         >>> folder = Path(tempfile.mkdtemp())
         >>> _ = (folder / "config.yaml").write_text("left over")
         >>> start_clean(folder)

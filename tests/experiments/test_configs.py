@@ -1,15 +1,14 @@
-"""Every configuration, at both sizes, runs on data in the owners' layouts."""
+"""Every configuration, at every size, runs on data in the owners' layouts."""
 
 import sys
-from pathlib import Path
 
 import pytest
 import yaml
 
 from experiments.cli import main
 from experiments.schedule import ScheduledMonitor
+from experiments.sizes import CONFIGS, SIZES, config_files
 
-CONFIGS = Path(__file__).parents[2] / "configs"
 RUNS = (
     "alexnet_cub200",
     "alexnet_tiny_imagenet",
@@ -46,11 +45,7 @@ NARROW = {
     "bert_medium_sst2": ["--model.network.init_args.config.num_hidden_layers=2"],
 }
 FEWER = {"alexnet_tiny_imagenet": ["--data.init_args.n_train=10"]}  # more than there are in miniature
-CASES = [(run, size) for run in RUNS for size in ("paper", "small")]
-
-
-def files_of(run, size):
-    return [CONFIGS / f"{run}.yaml"] + ([CONFIGS / "small" / f"{run}.yaml"] if size == "small" else [])
+CASES = [(run, size) for run in RUNS for size in SIZES if config_files(run, size)]
 
 
 def test_these_are_all_configurations():
@@ -63,8 +58,8 @@ def test_it_runs(run, size, miniature, monkeypatch):
     monkeypatch.chdir(miniature)
     monkeypatch.setattr(sys, "argv", ["experiments"])
     before = sorted(miniature.rglob("*"))
-    narrow = (NARROW if size == "paper" else FEWER).get(run, [])
-    cli = main(["fit", *(f"--config={file}" for file in files_of(run, size)), *CHEAP, *narrow])
+    narrow = (FEWER if size == "small" else NARROW).get(run, [])
+    cli = main(["fit", *(f"--config={file}" for file in config_files(run, size)), *CHEAP, *narrow])
 
     monitor = cli.config_init["fit"].monitor
     assert isinstance(monitor, ScheduledMonitor)
@@ -78,7 +73,7 @@ def test_it_runs(run, size, miniature, monkeypatch):
 @pytest.mark.parametrize(("run", "size"), CASES)
 def test_the_last_epoch_and_the_untrained_network_are_measured(run, size):
     config = {}
-    for file in files_of(run, size):
+    for file in config_files(run, size):
         for section, settings in yaml.safe_load(file.read_text()).items():
             config[section] = config.get(section, {}) | settings if isinstance(settings, dict) else settings
 

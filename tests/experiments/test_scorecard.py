@@ -329,7 +329,8 @@ def test_a_doubt_stands_beside_its_verdict_and_leaves_it(results):
 
 
 def test_what_the_small_size_changes_is_listed(results):
-    assert "| LeNet / MNIST | " in scorecard_text(load_results(results)).split("## What the small size changes")[1]
+    changed = scorecard_text(load_results(results)).split("## What the other sizes change")[1]
+    assert "| LeNet / MNIST | small | " in changed
 
 
 def test_a_remark_about_a_run_is_repeated(results):
