@@ -78,10 +78,26 @@ def random_state_kept() -> Iterator[None]:
 
 @contextmanager
 def evaluation_mode(model: nn.Module) -> Iterator[None]:
-    """``model.eval()`` for the block, then each module's own flag again (frozen parts may be in eval mode already)."""
+    """Every module's flag says evaluation for the block; then each has its own again, as frozen parts have one already.
+
+    Not by ``model.eval()``: a network may have one of its own that changes the weights, as that of a low-rank adapter
+    does, and undoing it by ``model.train()`` leaves rounding behind.
+
+    Args:
+        model: the network.
+
+    Example:
+        >>> model = torch.nn.Dropout()
+        >>> with evaluation_mode(model):
+        ...     model.training
+        False
+        >>> model.training
+        True
+    """
     flags = [(module, module.training) for module in model.modules()]
-    model.eval()
     try:
+        for module, _ in flags:
+            module.training = False
         yield
     finally:
         for module, training in flags:

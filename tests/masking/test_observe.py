@@ -41,6 +41,21 @@ def test_each_module_has_its_own_flag_back(fault):
     assert False in flags
 
 
+class Particular(nn.Dropout):
+    """Does something of its own whenever it is told to train or to evaluate."""
+
+    def train(self, mode=True):
+        raise AssertionError(mode)
+
+
+@fault
+def test_what_a_module_does_in_train_and_eval_is_not_done(fault):
+    model = nn.Sequential(Particular(), nn.Linear(3, 3))
+    with observed(model, fault):
+        assert torch.equal(model[0](torch.ones(9)), torch.ones(9))
+    assert all(module.training for module in model.modules())
+
+
 @fault
 @pytest.mark.parametrize("outer", [torch.enable_grad, torch.no_grad, torch.inference_mode])
 def test_gradients_are_off_inside_and_as_before_outside(outer, fault):
