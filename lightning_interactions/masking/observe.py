@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-__all__ = ["evaluation_mode", "full_float32", "observing", "random_state_kept"]
+__all__ = ["evaluation_mode", "full_float32", "is_uninitialised", "observing", "random_state_kept"]
 
 
 @contextmanager
@@ -102,6 +102,23 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
     finally:
         for module, training in flags:
             module.training = training
+
+
+def is_uninitialised(module: nn.Module) -> bool:
+    """Whether a parameter or buffer has no shape before the network's first batch, as those of ``nn.LazyLinear``.
+
+    Such a network cannot be watched without a trace: its first forward pass draws its weights.
+
+    Args:
+        module: the network.
+
+    Example:
+        >>> layer = torch.nn.LazyLinear(2)
+        >>> before, _, after = is_uninitialised(layer), layer(torch.zeros(1, 3)), is_uninitialised(layer)
+        >>> before, after
+        (True, False)
+    """
+    return any(is_lazy(tensor) for tensor in (*module.parameters(), *module.buffers()))
 
 
 @contextmanager
