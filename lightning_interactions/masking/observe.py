@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
+from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.parameter import is_lazy
 
 from lightning_interactions.masking.devices import device_types
@@ -36,6 +37,9 @@ def observing(model: nn.Module) -> Iterator[None]:
     Args:
         model: the network that the block runs.
 
+    Raises:
+        ValueError: in the block, when a layer runs that has no weights before its first batch.
+
     Example:
         >>> import torch
         >>> model = torch.nn.Dropout()
@@ -49,6 +53,7 @@ def observing(model: nn.Module) -> Iterator[None]:
         random_state_kept(),
         evaluation_mode(model),
         _buffers_kept(model),
+        _no_first_batch(model),
         full_float32(),
         _uncompiled(),
         torch.no_grad(),
@@ -119,6 +124,23 @@ def is_uninitialised(module: nn.Module) -> bool:
         (True, False)
     """
     return any(is_lazy(tensor) for tensor in (*module.parameters(), *module.buffers()))
+
+
+@contextmanager
+def _no_first_batch(model: nn.Module) -> Iterator[None]:
+    """Refuse to run layers that would draw their weights now: those are the training's to draw."""
+    lazy = [module for module in model.modules() if isinstance(module, LazyModuleMixin) and is_uninitialised(module)]
+    handles = [module.register_forward_pre_hook(_refuse, prepend=True) for module in lazy]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _refuse(module: nn.Module, _inputs: Any) -> None:
+    msg = f"The layer {module} has no weights before its first batch. HINT: run the network on one batch first."
+    raise ValueError(msg)
 
 
 @contextmanager

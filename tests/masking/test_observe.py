@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from lightning_interactions.masking.observe import observing
+from lightning_interactions.masking.observe import is_uninitialised, observing
 
 
 @contextmanager
@@ -78,6 +78,16 @@ def test_autocast_is_off_inside_and_as_before_outside(model, fault):
         assert torch.get_autocast_dtype("cpu") == torch.bfloat16
         assert (x @ x.T).dtype == torch.bfloat16
     assert not torch.is_autocast_enabled("cpu")
+
+
+def test_a_layer_draws_no_weights_before_its_first_batch():
+    model = nn.Sequential(nn.Linear(3, 3), nn.LazyLinear(2))
+    with pytest.raises(ValueError, match=r"LazyLinear.* has no weights .*HINT"), observing(model):
+        model(torch.rand(2, 3))
+    assert is_uninitialised(model)
+    assert model(torch.rand(2, 3)).shape == (2, 2)
+    with observing(model):
+        assert model(torch.rand(2, 3)).shape == (2, 2)
 
 
 def numbers():
