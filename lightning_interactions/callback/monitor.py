@@ -35,6 +35,7 @@ from lightning_interactions.extraction.solve import resolve_solver
 from lightning_interactions.history import History
 from lightning_interactions.masking.layers import find_layer
 from lightning_interactions.masking.noise_floor import NoiseFloor
+from lightning_interactions.masking.observe import is_uninitialised
 from lightning_interactions.masking.variables import Variables, check_variables
 from lightning_interactions.run_files import monitor_folder
 from lightning_interactions.tensorboard_plugin.documents import tag_prefix
@@ -227,6 +228,7 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
         self.failures = 0
         self._samples: MeasuredSamples | None = None
         self._noise_floor: NoiseFloor | None = None
+        self._reference_due = False
         self._faults = Faults(on_error)
         self._measurement = Measurement(variables, self.settings, self._faults, loss or classification_loss)
         self._first_phase = self.phase_detector.state_dict()
@@ -294,16 +296,20 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
             seed=self.seed,
             mask_batch_size=self.settings.mask_batch_size,
         )
-        self._take_reference(trainer, pl_module)
+        self._check_reference()
+        self._reference_due = is_checkpoint(self.reference)
+        has_weights = not is_uninitialised(pl_module)
+        if has_weights:
+            self._take_reference(trainer, pl_module)
         self._publisher = self._new_publisher(trainer)
-        if trainer.global_step == 0 and 0 not in self.history and self.should_measure(0):
-            record = self._measure(trainer, pl_module, epoch=0, configuring=True)
-            for logger in trainer.loggers:
-                with self._faults.survived("logging the untrained network"):
-                    logger.log_metrics(scalars(record, self._prefix), step=0)
+        if has_weights:
+            self._measure_or_rehearse(trainer, pl_module)
         else:
-            with watching(trainer, pl_module):
-                self._measurement.rehearse(pl_module, self._measured_samples)
+            self._faults.warn_once(
+                "the network has parameters without a shape until it has seen a batch, so the untrained network is not"
+                " measured, and mistakes in the set-up show late. HINT: run it on one batch before the training.",
+                key="uninitialised",
+            )
         self._faults.raise_together()
         for record in list(self.history)[-1:]:
             # `self.log` is not allowed here, and callbacks that monitor a key want it from the first epoch on.
@@ -314,6 +320,7 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
         """Measure when it is time, and log."""
         epoch = trainer.current_epoch + 1
         if self.should_measure(epoch):
+            self._take_late_reference(trainer, pl_module)
             record = self._measure(trainer, pl_module, epoch=epoch)
             self._faults.raise_together()
             # Every rank has the same record; the reduction only keeps Lightning from warning.
@@ -385,6 +392,17 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
                 key="settings",
             )
 
+    def _measure_or_rehearse(self, trainer: Any, pl_module: Any) -> None:
+        """Measure the untrained network where it is due; else look for mistakes in the set-up by one sample."""
+        if trainer.global_step == 0 and 0 not in self.history and self.should_measure(0):
+            record = self._measure(trainer, pl_module, epoch=0, configuring=True)
+            for logger in trainer.loggers:
+                with self._faults.survived("logging the untrained network"):
+                    logger.log_metrics(scalars(record, self._prefix), step=0)
+        else:
+            with watching(trainer, pl_module):
+                self._measurement.rehearse(pl_module, self._measured_samples)
+
     def _measure(self, trainer: Any, pl_module: Any, *, epoch: int, configuring: bool = False) -> dict[str, Any]:
         """Measure, and keep the record; a failure is a record of NaN, except for mistakes in the set-up."""
         started = time.perf_counter()
@@ -446,9 +464,25 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
 
     def _take_reference(self, trainer: Any, pl_module: Any) -> None:
         """Explain the samples as the network at a checkpoint sees them, where that is the reference."""
-        if is_checkpoint(self.reference):
+        if self._reference_due and is_checkpoint(self.reference):
+            self._reference_due = False
             with watching(trainer, pl_module), weights_of(pl_module, self.reference):
                 self._fits.reference = self._measurement.explain(pl_module, self.held_out)
+
+    def _take_late_reference(self, trainer: Any, pl_module: Any) -> None:
+        """Take the reference that had to wait for the network's first batch; where that fails, do without it."""
+        try:
+            self._take_reference(trainer, pl_module)
+        except Exception as error:  # noqa: BLE001
+            self._faults.take(
+                error,
+                "the reference could not be explained:",
+                key="reference",
+                consequence=f" The decay is made from '{self._fits.reference}' instead.",
+            )
+
+    def _check_reference(self) -> None:
+        """Refuse interactions of another number of variables; those of a checkpoint have the same."""
         reference = self._fits.reference
         if not isinstance(reference, str) and reference.n_variables != self.variables.n_variables:
             msg = (

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
+from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.parameter import is_lazy
 
 from lightning_interactions.masking.devices import device_types
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-__all__ = ["evaluation_mode", "full_float32", "observing", "random_state_kept"]
+__all__ = ["evaluation_mode", "full_float32", "is_uninitialised", "observing", "random_state_kept"]
 
 
 @contextmanager
@@ -36,6 +37,9 @@ def observing(model: nn.Module) -> Iterator[None]:
     Args:
         model: the network that the block runs.
 
+    Raises:
+        ValueError: in the block, when a layer runs that has no weights before its first batch.
+
     Example:
         >>> import torch
         >>> model = torch.nn.Dropout()
@@ -49,6 +53,7 @@ def observing(model: nn.Module) -> Iterator[None]:
         random_state_kept(),
         evaluation_mode(model),
         _buffers_kept(model),
+        _no_first_batch(model),
         full_float32(),
         _uncompiled(),
         torch.no_grad(),
@@ -78,14 +83,64 @@ def random_state_kept() -> Iterator[None]:
 
 @contextmanager
 def evaluation_mode(model: nn.Module) -> Iterator[None]:
-    """``model.eval()`` for the block, then each module's own flag again (frozen parts may be in eval mode already)."""
+    """Every module's flag says evaluation for the block; then each has its own again, as frozen parts have one already.
+
+    Not by ``model.eval()``: a network may have one of its own that changes the weights, as that of a low-rank adapter
+    does, and undoing it by ``model.train()`` leaves rounding behind.
+
+    Args:
+        model: the network.
+
+    Example:
+        >>> model = torch.nn.Dropout()
+        >>> with evaluation_mode(model):
+        ...     model.training
+        False
+        >>> model.training
+        True
+    """
     flags = [(module, module.training) for module in model.modules()]
-    model.eval()
     try:
+        for module, _ in flags:
+            module.training = False
         yield
     finally:
         for module, training in flags:
             module.training = training
+
+
+def is_uninitialised(module: nn.Module) -> bool:
+    """Whether a parameter or buffer has no shape before the network's first batch, as those of ``nn.LazyLinear``.
+
+    Such a network cannot be watched without a trace: its first forward pass draws its weights.
+
+    Args:
+        module: the network.
+
+    Example:
+        >>> layer = torch.nn.LazyLinear(2)
+        >>> before, _, after = is_uninitialised(layer), layer(torch.zeros(1, 3)), is_uninitialised(layer)
+        >>> before, after
+        (True, False)
+    """
+    return any(is_lazy(tensor) for tensor in (*module.parameters(), *module.buffers()))
+
+
+@contextmanager
+def _no_first_batch(model: nn.Module) -> Iterator[None]:
+    """Refuse to run layers that would draw their weights now: those are the training's to draw."""
+    lazy = [module for module in model.modules() if isinstance(module, LazyModuleMixin) and is_uninitialised(module)]
+    handles = [module.register_forward_pre_hook(_refuse, prepend=True) for module in lazy]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _refuse(module: nn.Module, _inputs: Any) -> None:
+    msg = f"The layer {module} has no weights before its first batch. HINT: run the network on one batch first."
+    raise ValueError(msg)
 
 
 @contextmanager

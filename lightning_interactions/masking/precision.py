@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import torch
 from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from lightning_interactions.masking.devices import device_types
 
@@ -106,7 +107,9 @@ def coarsest_rounding(*tensors: Tensor) -> float:
 
 
 def _own(module: nn.Module, store: str) -> list[tuple[str, Tensor]]:
-    return [(name, tensor) for name, tensor in getattr(module, store).items() if tensor is not None]
+    """A module's parameters or buffers, but for those without a shape: a part that has never run."""
+    tensors = getattr(module, store).items()
+    return [(name, tensor) for name, tensor in tensors if tensor is not None and not is_lazy(tensor)]
 
 
 def _converted(tensor: Tensor, precision: Precision, *, channels_last: bool) -> Tensor:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from lightning_interactions.masking.observe import observing
+from lightning_interactions.masking.observe import is_uninitialised, observing
 
 
 @contextmanager
@@ -41,6 +41,21 @@ def test_each_module_has_its_own_flag_back(fault):
     assert False in flags
 
 
+class Particular(nn.Dropout):
+    """Does something of its own whenever it is told to train or to evaluate."""
+
+    def train(self, mode=True):
+        raise AssertionError(mode)
+
+
+@fault
+def test_what_a_module_does_in_train_and_eval_is_not_done(fault):
+    model = nn.Sequential(Particular(), nn.Linear(3, 3))
+    with observed(model, fault):
+        assert torch.equal(model[0](torch.ones(9)), torch.ones(9))
+    assert all(module.training for module in model.modules())
+
+
 @fault
 @pytest.mark.parametrize("outer", [torch.enable_grad, torch.no_grad, torch.inference_mode])
 def test_gradients_are_off_inside_and_as_before_outside(outer, fault):
@@ -63,6 +78,16 @@ def test_autocast_is_off_inside_and_as_before_outside(model, fault):
         assert torch.get_autocast_dtype("cpu") == torch.bfloat16
         assert (x @ x.T).dtype == torch.bfloat16
     assert not torch.is_autocast_enabled("cpu")
+
+
+def test_a_layer_draws_no_weights_before_its_first_batch():
+    model = nn.Sequential(nn.Linear(3, 3), nn.LazyLinear(2))
+    with pytest.raises(ValueError, match=r"LazyLinear.* has no weights .*HINT"), observing(model):
+        model(torch.rand(2, 3))
+    assert is_uninitialised(model)
+    assert model(torch.rand(2, 3)).shape == (2, 2)
+    with observing(model):
+        assert model(torch.rand(2, 3)).shape == (2, 2)
 
 
 def numbers():
