@@ -186,6 +186,17 @@ CLAIMS: dict[str, list[tuple[str, tuple[str, ...]]]] = {
             ("callback/test_fits.py::test_a_damaged_file_is_named_and_its_epoch_has_no_fit",),
         ),
         (
+            (
+                "Runs of a service such as W&B or MLflow have a folder each, beside their checkpoints; in the place of"
+                " a remote folder there is a local one, and the training says so"
+            ),
+            (
+                "callback/test_log_dir.py::test_runs_of_a_service_lie_beside_their_checkpoints",
+                "callback/test_log_dir.py::test_two_runs_of_a_service_do_not_meet",
+                "callback/test_log_dir.py::test_a_remote_folder_is_said_and_replaced",
+            ),
+        ),
+        (
             "The samples do not depend on the random state of the process",
             ("callback/test_resume.py::test_the_samples_do_not_depend_on_the_random_state_of_the_process",),
         ),
