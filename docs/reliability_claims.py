@@ -174,6 +174,10 @@ CLAIMS: dict[str, list[tuple[str, tuple[str, ...]]]] = {
             ("callback/test_resume.py::test_model_checkpoints_load_weights_only_and_do_not_count_an_epoch_twice",),
         ),
         (
+            "An older checkpoint that is validated or tested after the training costs no history and writes no file",
+            ("callback/test_resume.py::test_the_best_checkpoint_tested_after_the_training_costs_no_history",),
+        ),
+        (
             "Files are written whole or not at all, whatever goes wrong in between",
             (
                 "test_files.py::test_an_error_leaves_what_was_there_and_nothing_else",

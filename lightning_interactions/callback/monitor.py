@@ -226,6 +226,7 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
         self.folder: Path | None = None
         """Where this run's files are; ``None`` before the fit and in a ``fast_dev_run``."""
         self.failures = 0
+        self._stage = ""  # of the Trainer that runs
         self._samples: MeasuredSamples | None = None
         self._noise_floor: NoiseFloor | None = None
         self._faults = Faults(on_error)
@@ -255,6 +256,7 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
 
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:  # noqa: ARG002
         """Refuse what cannot work before any data is loaded."""
+        self._stage = stage
         if stage != "fit":
             return
         strategy = type(trainer.strategy).__name__
@@ -331,6 +333,10 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
             self._publisher.refit(self.history, changed)
         self._faults.raise_together()
 
+    def teardown(self, trainer: Any, pl_module: Any, stage: str) -> None:  # noqa: ARG002
+        """Nothing runs any more: whatever state is loaded next is taken."""
+        self._stage = ""
+
     def state_dict(self) -> dict[str, Any]:
         """The history and the phase, as plain data that a weights-only load accepts."""
         return {
@@ -343,7 +349,9 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a checkpoint."""
+        """Go on from a checkpoint; one that is only tested takes nothing from a training that this monitor watched."""
+        if self._stage not in ("", "fit") and self._samples is not None:
+            return
         self.history = History(state_dict["history"])
         self.phase_detector.load_state_dict(state_dict["phase_detector"])
         self.failures = state_dict["failures"]
