@@ -174,6 +174,10 @@ CLAIMS: dict[str, list[tuple[str, tuple[str, ...]]]] = {
             ("callback/test_resume.py::test_model_checkpoints_load_weights_only_and_do_not_count_an_epoch_twice",),
         ),
         (
+            "An older checkpoint that is validated or tested after the training costs no history and writes no file",
+            ("callback/test_resume.py::test_the_best_checkpoint_tested_after_the_training_costs_no_history",),
+        ),
+        (
             "Files are written whole or not at all, whatever goes wrong in between",
             (
                 "test_files.py::test_an_error_leaves_what_was_there_and_nothing_else",
@@ -184,6 +188,17 @@ CLAIMS: dict[str, list[tuple[str, tuple[str, ...]]]] = {
         (
             "A damaged file is named and passed over",
             ("callback/test_fits.py::test_a_damaged_file_is_named_and_its_epoch_has_no_fit",),
+        ),
+        (
+            (
+                "Runs of a service such as W&B or MLflow have a folder each, beside their checkpoints; in the place of"
+                " a remote folder there is a local one, and the training says so"
+            ),
+            (
+                "callback/test_log_dir.py::test_runs_of_a_service_lie_beside_their_checkpoints",
+                "callback/test_log_dir.py::test_two_runs_of_a_service_do_not_meet",
+                "callback/test_log_dir.py::test_a_remote_folder_is_said_and_replaced",
+            ),
         ),
         (
             "The samples do not depend on the random state of the process",

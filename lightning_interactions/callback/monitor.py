@@ -13,6 +13,7 @@ from pytorch_lightning import Callback as StandaloneCallback
 
 from lightning_interactions.callback.faults import Faults, OnError
 from lightning_interactions.callback.held_out import measured_samples
+from lightning_interactions.callback.log_dir import is_remote, local_folder, run_log_dir
 from lightning_interactions.callback.losses import MeanLoss, classification_loss
 from lightning_interactions.callback.measurement import Measurement
 from lightning_interactions.callback.progress import measurement_bar
@@ -226,6 +227,7 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
         self.folder: Path | None = None
         """Where this run's files are; ``None`` before the fit and in a ``fast_dev_run``."""
         self.failures = 0
+        self._stage = ""  # of the Trainer that runs
         self._samples: MeasuredSamples | None = None
         self._noise_floor: NoiseFloor | None = None
         self._reference_due = False
@@ -256,6 +258,7 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
 
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:  # noqa: ARG002
         """Refuse what cannot work before any data is loaded."""
+        self._stage = stage
         if stage != "fit":
             return
         strategy = type(trainer.strategy).__name__
@@ -283,9 +286,7 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Take the samples and measure the untrained network; what is set up wrongly fails here."""
         self._compare_settings()
-        log_dir = trainer.log_dir  # a collective call: never inside a rank guard
-        folder = monitor_folder(log_dir or trainer.default_root_dir, self.name or "")
-        self.folder = None if trainer.fast_dev_run else folder
+        self.folder = None if trainer.fast_dev_run else self._run_folder(trainer)
         self._samples = measured_samples(
             trainer,
             self.variables,
@@ -339,6 +340,10 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
             self._publisher.refit(self.history, changed)
         self._faults.raise_together()
 
+    def teardown(self, trainer: Any, pl_module: Any, stage: str) -> None:  # noqa: ARG002
+        """Nothing runs any more: whatever state is loaded next is taken."""
+        self._stage = ""
+
     def state_dict(self) -> dict[str, Any]:
         """The history and the phase, as plain data that a weights-only load accepts."""
         return {
@@ -351,7 +356,9 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from a checkpoint."""
+        """Go on from a checkpoint; one that is only tested takes nothing from a training that this monitor watched."""
+        if self._stage not in ("", "fit") and self._samples is not None:
+            return
         self.history = History(state_dict["history"])
         self.phase_detector.load_state_dict(state_dict["phase_detector"])
         self.failures = state_dict["failures"]
@@ -449,6 +456,17 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
             self._noise_floor = self._measurement.noise_floor(pl_module, self.held_out)
         self._measurement.warn_of_noise(self._noise_floor, threshold)
         return {"noise_floor": list(self._noise_floor.effect)}
+
+    def _run_folder(self, trainer: Any) -> Path:
+        """Where this run's files go: always on this machine. A collective call."""
+        log_dir = run_log_dir(trainer)
+        folder = monitor_folder(local_folder(log_dir), self.name or "")
+        if is_remote(log_dir):
+            self._faults.warn_once(
+                f"files are not written to remote folders such as '{log_dir}'; they go to '{folder}'.",
+                key="remote folder",
+            )
+        return folder
 
     def _new_publisher(self, trainer: Any) -> Publisher | None:
         if self.folder is None or not trainer.is_global_zero:

@@ -264,3 +264,47 @@ def test_the_same_settings_and_those_of_an_earlier_version_say_nothing(checkpoin
 def test_a_stage_without_training_takes_any_records(checkpoint, make_monitor, make_trainer, module, unshuffled):
     monitor = make_monitor(variables=FeatureMapPatches("features.4", grid=4, border=1, n_variables=4))
     make_trainer(monitor).validate(module(), unshuffled()[1], ckpt_path=checkpoint, verbose=False)
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("stage", ["validate", "test"])
+@pytest.mark.parametrize("again", ["the same trainer", "another trainer"])
+def test_the_best_checkpoint_tested_after_the_training_costs_no_history(
+    again, stage, make_monitor, make_trainer, make_module, conv_module_class, unshuffled, tmp_path
+):
+    class Module(conv_module_class):
+        def test_step(self, batch):
+            self.loss(batch)
+
+    monitor, network = make_monitor(phase_detector=eager()), make_module(Module)
+    best = ModelCheckpoint(tmp_path / "kept", monitor="epoch", mode="min")
+    trainer = make_trainer(monitor, best, max_epochs=3, enable_checkpointing=True)
+    trainer.fit(network, *unshuffled())
+    first = next((tmp_path / "kept").iterdir())
+    kept = torch.load(first, weights_only=True)["callbacks"][monitor.state_key]
+    assert [record["epoch"] for record in kept["history"]] == [0, 1]
+    known, interactions = str(monitor.state_dict()), monitor.interactions
+    files = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+
+    if again == "another trainer":
+        trainer = make_trainer(monitor)
+    path = str(first) if again == "another trainer" else "best"
+    getattr(trainer, stage)(network, unshuffled()[1], ckpt_path=path, verbose=False)
+
+    assert str(monitor.state_dict()) == known
+    assert monitor.history.epochs == [0, 1, 2, 3]
+    assert monitor.interactions is interactions
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == files
+
+    monitor.load_state_dict(kept)
+    assert monitor.history.epochs == [0, 1]
+    make_trainer(monitor, max_epochs=2).fit(network, *unshuffled(), ckpt_path=first)
+    assert monitor.history.epochs[-1] == 2
+
+
+def test_a_monitor_that_watched_no_training_shows_the_records_of_a_tested_checkpoint(
+    checkpoint, make_monitor, make_trainer, module, unshuffled
+):
+    monitor = make_monitor()
+    make_trainer(monitor).validate(module(), unshuffled()[1], ckpt_path=checkpoint, verbose=False)
+    assert monitor.history.epochs == [0, 1]
