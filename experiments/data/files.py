@@ -46,7 +46,7 @@ class Published:
             got: what it holds.
         """
         return ValueError(
-            f"'{path}' should hold {expected}, got {got}. HINT: it is incomplete or another file: remove it and"
+            f"'{path}' should hold {expected}, got {got}. HINT: it is incomplete or another one: remove it and"
             f" {self.how_to_get}"
         )
 

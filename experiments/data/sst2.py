@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from transformers import AutoTokenizer
 
 from experiments.data.classification import ClassificationData
 from experiments.data.dataset import Split
 from experiments.data.files import Published, short
+from experiments.models.pretrained import load_tokenizer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,6 +32,10 @@ class Sst2(ClassificationData):
         max_length: longest sentence in tokens; what is longer is cut.
         batch_size: training sentences in a batch.
         **options: as for :class:`ClassificationData`.
+
+    Raises:
+        FileNotFoundError: if neither the disk nor the hub has the tokenizer.
+        ValueError: if the tokenizer has no vocabulary.
     """
 
     def __init__(
@@ -44,7 +48,7 @@ class Sst2(ClassificationData):
         **options: Any,
     ) -> None:
         super().__init__(root, batch_size=batch_size, **options)
-        self.tokenizer = AutoTokenizer.from_pretrained(tokenizer)
+        self.tokenizer = load_tokenizer(tokenizer)
         self.max_length = max_length
 
     def read(self) -> tuple[Split, Split]:
