@@ -11,8 +11,11 @@ from torch.utils.data import Dataset
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
-__all__ = ["Examples", "Split", "draw_subset", "rows_of_classes"]
+    from experiments.data.files import Published
+
+__all__ = ["Examples", "Split", "check_labels", "draw_subset", "rows_of_classes"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,25 @@ class Examples(Dataset):
 
     def __getitem__(self, index: int) -> tuple[Any, Tensor]:
         return self.prepare(self.inputs[self.rows[index]]), self.targets[index]
+
+
+def check_labels(labels: Tensor, classes: range, path: Path, published: Published, what: str = "labels") -> None:
+    """Refuse labels that no class has.
+
+    Args:
+        labels: as they are stored ``(samples,)``.
+        classes: the labels that there are.
+        path: the file that they come from.
+        published: whose data these are.
+        what: their name in that file.
+
+    Raises:
+        ValueError: for the first that is no class; positions are counted from 0.
+    """
+    unknown = ((labels < classes.start) | (labels >= classes.stop)).nonzero().flatten().tolist()
+    if unknown:
+        got = f"{labels[unknown[0]]} at position {unknown[0]}"
+        raise published.wrong(path, f"{what} {classes.start} … {classes.stop - 1}", got)
 
 
 def draw_subset(n_samples: int, count: int | None, seed: int) -> Tensor:

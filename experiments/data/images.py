@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 from torch import Tensor
-
-from experiments.data.files import wrong
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from experiments.data.files import Published
 
 __all__ = ["Box", "ImageFiles"]
 
@@ -26,23 +26,34 @@ class ImageFiles(Sequence[Tensor]):
 
     Args:
         paths: the files.
+        published: whose data these are.
         size: height and width in pixels; the aspect is not kept, as in the paper.
         boxes: what to crop each image to; nothing when ``None``.
         in_memory: keep what was decoded.
 
     Raises:
-        FileNotFoundError: when used, if a file is not there.
-        ValueError: when used, if a file is no whole image.
+        FileNotFoundError: when made or used, if a file is not there.
+        ValueError: when used, if a file is no whole image, or its box lies beside it.
     """
 
     def __init__(
-        self, paths: Sequence[Path], size: int, boxes: Sequence[Box] | None = None, *, in_memory: bool = False
+        self,
+        paths: Sequence[Path],
+        published: Published,
+        size: int,
+        boxes: Sequence[Box] | None = None,
+        *,
+        in_memory: bool = False,
     ) -> None:
         self.paths = list(paths)
+        self.published = published
         self.size = size
         self.boxes = boxes
         self.in_memory = in_memory
         self._kept: dict[int, Tensor] = {}
+        for path in self.paths:  # before a training has run for hours
+            if not path.is_file():
+                raise published.missing(path)
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -59,17 +70,21 @@ class ImageFiles(Sequence[Tensor]):
         try:
             with Image.open(path) as file:
                 image = file.convert("RGB")
-        except FileNotFoundError:
-            raise
-        except (UnidentifiedImageError, OSError, SyntaxError) as error:
-            raise wrong(path, "an image", f"what cannot be decoded ({error})") from error
-        resized = image.resize((self.size, self.size), Image.Resampling.BILINEAR, box=_inside(box, image.size))
+        except FileNotFoundError as error:
+            raise self.published.missing(path) from error
+        except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+            raise self.published.wrong(path, "an image", f"what cannot be decoded ({error})") from error
+        inside = None if box is None else _inside(box, image.size)
+        if box is not None and inside is None:
+            width, height = image.size
+            expected = f"the box {', '.join(f'{edge:g}' for edge in box)} (left, top, right, bottom)"
+            raise self.published.wrong(path, expected, f"an image of {width} × {height} pixels")
+        resized = image.resize((self.size, self.size), Image.Resampling.BILINEAR, box=inside)
         return torch.from_numpy(np.array(resized)).permute(2, 0, 1).contiguous()
 
 
-def _inside(box: Box | None, size: tuple[int, int]) -> Box | None:
-    """The box as far as it lies in the image: some of the owners' boxes end a fraction of a pixel outside."""
-    if box is None:
-        return None
-    left, top, right, bottom = box
-    return max(0.0, left), max(0.0, top), min(float(size[0]), right), min(float(size[1]), bottom)
+def _inside(box: Box, size: tuple[int, int]) -> Box | None:
+    """The part of a box that lies in the image, if any: some of the owners' boxes end a fraction of a pixel outside."""
+    left, top = max(0.0, box[0]), max(0.0, box[1])
+    right, bottom = min(float(size[0]), box[2]), min(float(size[1]), box[3])
+    return (left, top, right, bottom) if left < right and top < bottom else None

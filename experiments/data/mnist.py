@@ -5,29 +5,24 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import torch
+from torch import Tensor
 from torchvision.datasets import MNIST
 from torchvision.transforms.v2.functional import resize
 
 from experiments.data.classification import ClassificationData
-from experiments.data.dataset import Split
-from experiments.data.files import missing, wrong
+from experiments.data.dataset import Split, check_labels
+from experiments.data.files import Published
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = ["Mnist"]
 
-_HINT = (
-    "get the four files from http://yann.lecun.com/exdb/mnist/ and unpack them there, or let torchvision do so with"
-    " --data.init_args.download=true."
-)
-_FILES = {
-    "train-images-idx3-ubyte": 3,
-    "train-labels-idx1-ubyte": 1,
-    "t10k-images-idx3-ubyte": 3,
-    "t10k-labels-idx1-ubyte": 1,
-}
-"""Names, and the number of axes of the array in each."""
+_PARTS = ("train", "t10k")
+_SHAPE = (28, 28)
+_CLASSES = range(10)
 _UNSIGNED_BYTES = 8
 
 
@@ -62,25 +57,42 @@ class Mnist(ClassificationData):
 
     def read(self) -> tuple[Split, Split]:
         """See :meth:`ClassificationData.read`."""
-        folder = self.root / "MNIST" / "raw"
-        for name, n_axes in _FILES.items():
-            if not (folder / name).exists():
-                raise missing(folder / name, "MNIST", _HINT)
-            _check_idx(folder / name, n_axes)
-        parts = (MNIST(self.root, train=train) for train in (True, False))
-        # All at once is much faster than one by one.
-        train, test = (
-            Split(resize(part.data.unsqueeze(1), [self.image_size] * 2, antialias=True), part.targets) for part in parts
-        )
+        train, test = (self._read_part(part) for part in _PARTS)
         return train, test
 
+    def _read_part(self, part: str) -> Split:
+        published = _published(self.root)
+        images_path, labels_path = (
+            self.root / "MNIST" / "raw" / f"{part}-{kind}-ubyte" for kind in ("images-idx3", "labels-idx1")
+        )
+        images, labels = _read_idx(images_path, 3, published), _read_idx(labels_path, 1, published).long()
+        if tuple(images.shape[1:]) != _SHAPE or not len(images):
+            raise published.wrong(images_path, "images of the shape (samples, 28, 28)", f"{tuple(images.shape)}")
+        if len(labels) != len(images):
+            raise published.wrong(labels_path, f"{len(images)} labels, one for each image", f"{len(labels)}")
+        check_labels(labels, _CLASSES, labels_path, published)
+        # All at once is much faster than one by one.
+        return Split(resize(images.unsqueeze(1), [self.image_size] * 2, antialias=True), labels)
 
-def _check_idx(path: Path, n_axes: int) -> None:
-    """An IDX file says in its head how many bytes follow."""
+
+def _published(root: Path) -> Published:
+    return Published(
+        "MNIST",
+        f"get the four files from http://yann.lecun.com/exdb/mnist/ and unpack them in '{root / 'MNIST' / 'raw'}', or"
+        f" let torchvision do so with --data.init_args.download=true.",
+    )
+
+
+def _read_idx(path: Path, n_axes: int, published: Published) -> Tensor:
+    """An array of bytes; an IDX file says in its head how many follow."""
+    if not path.is_file():
+        raise published.missing(path)
     content = path.read_bytes()
     start = 4 + 4 * n_axes
     if len(content) < start or content[:4] != bytes([0, 0, _UNSIGNED_BYTES, n_axes]):
-        raise wrong(path, f"an IDX array of bytes with {n_axes} axes", f"a file that starts with {content[:4].hex()}")
+        got = f"a file that starts with {content[:4].hex()}" if content else "an empty file"
+        raise published.wrong(path, f"an IDX array of bytes with {n_axes} axes", got)
     shape = [int.from_bytes(content[at : at + 4], "big") for at in range(4, start, 4)]
     if len(content) != start + math.prod(shape):
-        raise wrong(path, f"{start + math.prod(shape)} bytes, as its head says", f"{len(content)} bytes")
+        raise published.wrong(path, f"{start + math.prod(shape)} bytes, as its head says", f"{len(content)} bytes")
+    return torch.from_numpy(np.frombuffer(bytearray(content), np.uint8, offset=start).reshape(shape))

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from experiments.data.files import Published
     from experiments.data.images import Box
 
 __all__ = ["Photographs"]
@@ -44,13 +45,16 @@ class Photographs(ClassificationData):
         self.n_classes = n_classes
         self.in_memory = in_memory
 
-    def split(self, paths: Sequence[Path], labels: Sequence[int], boxes: Sequence[Box] | None = None) -> Split:
+    def split(
+        self, paths: Sequence[Path], published: Published, labels: Sequence[int], boxes: Sequence[Box] | None = None
+    ) -> Split:
         """The training or the test set.
 
         Args:
             paths: the images' files.
+            published: whose data these are.
             labels: their classes.
             boxes: what to crop each image to; nothing when ``None``.
         """
-        files = ImageFiles(paths, self.image_size, boxes, in_memory=self.in_memory)
+        files = ImageFiles(paths, published, self.image_size, boxes, in_memory=self.in_memory)
         return Split(files, torch.tensor(labels))

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import csv
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from transformers import AutoTokenizer
 
 from experiments.data.classification import ClassificationData
 from experiments.data.dataset import Split
-from experiments.data.files import missing, wrong
+from experiments.data.files import Published, short
+from experiments.models.pretrained import load_tokenizer
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = ["Sst2"]
 
-_HINT = (
-    "get SST-2 (SST-2.zip) from https://gluebenchmark.com/tasks and put its train.tsv and dev.tsv there, or give the"
-    " folder that holds them by --data.init_args.root."
-)
 _CLASSES = ("0", "1")
 
 
@@ -37,6 +32,10 @@ class Sst2(ClassificationData):
         max_length: longest sentence in tokens; what is longer is cut.
         batch_size: training sentences in a batch.
         **options: as for :class:`ClassificationData`.
+
+    Raises:
+        FileNotFoundError: if neither the disk nor the hub has the tokenizer.
+        ValueError: if the tokenizer has no vocabulary.
     """
 
     def __init__(
@@ -49,7 +48,7 @@ class Sst2(ClassificationData):
         **options: Any,
     ) -> None:
         super().__init__(root, batch_size=batch_size, **options)
-        self.tokenizer = AutoTokenizer.from_pretrained(tokenizer)
+        self.tokenizer = load_tokenizer(tokenizer)
         self.max_length = max_length
 
     def read(self) -> tuple[Split, Split]:
@@ -67,16 +66,19 @@ class Sst2(ClassificationData):
 
 
 def _read_sentences(path: Path) -> Split:
-    if not path.exists():
-        raise missing(path, "SST-2", _HINT)
-    with path.open(encoding="utf-8", newline="") as file:
-        lines = list(csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
+    published = Published(
+        "SST-2",
+        f"get SST-2 (SST-2.zip) from https://gluebenchmark.com/tasks and put its train.tsv and dev.tsv into"
+        f" '{path.parent}', or give the folder that holds them by --data.init_args.root.",
+    )
+    # Split by hand, because a quotation mark is a word like any other.
+    lines = [line.split("\t") for line in published.lines(path)]
     head, rows = (lines[0], lines[1:]) if lines else ([], [])
     if head != ["sentence", "label"]:
-        raise wrong(path, "the columns 'sentence' and 'label'", f"{head}")
+        raise published.wrong(path, "the columns 'sentence' and 'label'", short(head))
     for number, row in enumerate(rows, start=2):
-        if len(row) != len(head) or row[1] not in _CLASSES:
-            raise wrong(path, f"a sentence and {' or '.join(_CLASSES)} in every line", f"{row} in line {number}")
+        if len(row) != len(head) or not row[0].strip() or row[1] not in _CLASSES:
+            raise published.wrong_line(path, f"a sentence and {' or '.join(_CLASSES)}", row, number)
     if not rows:
-        raise wrong(path, "sentences", "none")
+        raise published.wrong(path, "sentences", "none")
     return Split([row[0] for row in rows], torch.tensor([int(row[1]) for row in rows]))

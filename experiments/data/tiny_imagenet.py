@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
-from experiments.data.files import missing, wrong
+from experiments.data.files import Published, short
 from experiments.data.photographs import Photographs
 
 if TYPE_CHECKING:
@@ -14,10 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TinyImageNet", "equal_intervals"]
 
-_HINT = (
-    "get tiny-imagenet-200.zip from http://cs231n.stanford.edu/tiny-imagenet-200.zip and unpack it, or give the folder"
-    " that holds tiny-imagenet-200 by --data.init_args.root."
-)
+_ANNOTATIONS = "val_annotations.txt"
 
 
 class TinyImageNet(Photographs):
@@ -37,27 +35,22 @@ class TinyImageNet(Photographs):
 
     def read(self) -> tuple[Split, Split]:
         """See :meth:`ClassificationData.read`."""
-        folder = self.root / "tiny-imagenet-200"
-        if not folder.exists():
-            raise missing(folder, "Tiny-ImageNet", _HINT)
-        names = sorted(_lines(folder / "wnids.txt"))
+        published, folder = _published(self.root), self.root / "tiny-imagenet-200"
+        if not folder.is_dir():
+            raise published.missing(folder)
+        names = _classes(folder / "wnids.txt", published)
         chosen = names if self.n_classes is None else equal_intervals(names, self.n_classes)
-        number = {name: label for label, name in enumerate(chosen)}
-        train = [(path, number[name]) for name in chosen for path in _images(folder / "train" / name / "images")]
-        test = []
-        annotations = folder / "val" / "val_annotations.txt"
-        for line, text in enumerate(_lines(annotations), start=1):
-            entries = text.split("\t")
-            if len(entries) < 2:  # noqa: PLR2004
-                raise wrong(annotations, "a file and its class in every line", f"{text!r} in line {line}")
-            if entries[1] in number:
-                test.append((folder / "val" / "images" / entries[0], number[entries[1]]))
-        if not test:
-            raise wrong(annotations, "images of the classes of wnids.txt", "none")
-        return self._labelled(train), self._labelled(test)
+        class_of = _annotations(folder / "val", names, published)
+        train = [(path, name) for name in chosen for path in _images(folder / "train" / name / "images", published)]
+        test = [(folder / "val" / "images" / file, name) for file, name in class_of.items() if name in chosen]
+        for name in chosen:
+            if name not in class_of.values():
+                raise published.wrong(folder / "val" / _ANNOTATIONS, "images of every class", f"none of {name}")
+        return self._labelled(train, chosen, published), self._labelled(test, chosen, published)
 
-    def _labelled(self, images: list[tuple[Path, int]]) -> Split:
-        return self.split([path for path, _ in images], [label for _, label in images])
+    def _labelled(self, images: list[tuple[Path, str]], names: list[str], published: Published) -> Split:
+        number = {name: label for label, name in enumerate(names)}
+        return self.split([path for path, _ in images], published, [number[name] for _, name in images])
 
 
 def equal_intervals(names: list[str], count: int) -> list[str]:
@@ -80,14 +73,49 @@ def equal_intervals(names: list[str], count: int) -> list[str]:
     return [names[(position + 1) * len(names) // count - 1] for position in range(count)]
 
 
-def _lines(path: Path) -> list[str]:
-    if not path.exists():
-        raise missing(path, "Tiny-ImageNet", _HINT)
-    return [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+def _published(root: Path) -> Published:
+    return Published(
+        "Tiny-ImageNet",
+        f"get tiny-imagenet-200.zip from http://cs231n.stanford.edu/tiny-imagenet-200.zip and unpack it in '{root}', or"
+        f" give the folder that holds tiny-imagenet-200 by --data.init_args.root.",
+    )
 
 
-def _images(folder: Path) -> list[Path]:
+def _classes(path: Path, published: Published) -> list[str]:
+    """All classes, in alphabetical order."""
+    found: set[str] = set()
+    for number, line in enumerate(published.lines(path), start=1):
+        if not re.fullmatch(r"n\d{8}", line):
+            raise published.wrong_line(path, "the name of a class, such as n01443537,", line, number)
+        if line in found:
+            raise published.wrong(path, f"{line} once", f"it again in line {number}")
+        found.add(line)
+    if not found:
+        raise published.wrong(path, "the name of a class in every line", "none")
+    return sorted(found)
+
+
+def _annotations(folder: Path, names: list[str], published: Published) -> dict[str, str]:
+    """The class of each image of the owners' validation set, in their order."""
+    path = folder / _ANNOTATIONS
+    found: dict[str, str] = {}
+    for number, line in enumerate(published.lines(path), start=1):
+        file, *entries = line.split("\t")
+        if not entries:
+            raise published.wrong_line(path, "a file and its class", line, number)
+        if entries[0] not in names:
+            raise published.wrong(path, "a class of wnids.txt", f"{short(entries[0])} in line {number}")
+        if file in found:
+            raise published.wrong(path, f"{file} once", f"it again in line {number}")
+        found[file] = entries[0]
+    for image in _images(folder / "images", published):
+        if image.name not in found:
+            raise published.wrong(path, "a line for each image of val/images", f"none for {image.name}")
+    return found
+
+
+def _images(folder: Path, published: Published) -> list[Path]:
     found = sorted(folder.glob("*.JPEG"))
     if not found:
-        raise missing(folder / "*.JPEG", "Tiny-ImageNet", _HINT)
+        raise published.missing(folder / "*.JPEG")
     return found

@@ -7,6 +7,8 @@ from typing import Any
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
+from experiments.models.pretrained import load_config, load_network
+
 __all__ = ["Bert"]
 
 
@@ -21,7 +23,8 @@ class Bert(nn.Module):
         config: entries of the configuration to change, e.g. ``{"num_hidden_layers": 8}``.
 
     Raises:
-        ValueError: if pretrained weights are wanted and no checkpoint is given.
+        FileNotFoundError: if neither the disk nor the hub has the checkpoint.
+        ValueError: if pretrained weights are wanted and no checkpoint is given, or one that is incomplete.
 
     Example:
         >>> small = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
@@ -41,17 +44,14 @@ class Bert(nn.Module):
     ) -> None:
         super().__init__()
         changed = {"num_labels": num_classes} | (config or {})
-        if checkpoint is None:
-            settings = AutoConfig.for_model("bert", **changed)
-        else:
-            settings = AutoConfig.from_pretrained(checkpoint, **changed)
+        settings = AutoConfig.for_model("bert", **changed) if checkpoint is None else load_config(checkpoint, **changed)
         if not pretrained:
             self.transformer = AutoModelForSequenceClassification.from_config(settings)
         elif checkpoint is None:
             msg = "`checkpoint` must name a folder or hub model to load weights from. HINT: or set `pretrained=False`."
             raise ValueError(msg)
         else:
-            self.transformer = AutoModelForSequenceClassification.from_pretrained(checkpoint, config=settings)
+            self.transformer = load_network(checkpoint, settings)
         self.transformer.train()  # loaded weights come in evaluation mode, which Lightning would keep
 
     def forward(self, **tokens: Tensor) -> Tensor:
