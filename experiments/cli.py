@@ -11,6 +11,7 @@ from rich.console import Console
 
 from experiments.checkpoints import MeasuredCheckpoints
 from experiments.classifier import Classifier
+from experiments.help import ShortHelp
 from experiments.record import RunRecord
 from experiments.schedule import ScheduledMonitor
 from experiments.similarity import SimilarityMonitor
@@ -76,6 +77,7 @@ def main(arguments: Any = None, *, run: bool = True) -> ExperimentCLI:
         LightningDataModule,
         subclass_mode_data=True,
         trainer_defaults={"callbacks": RunRecord()},
+        parser_kwargs={"formatter_class": ShortHelp},
         args=arguments,
         run=run,
     )

@@ -207,3 +207,20 @@ def test_mean_order_falls_until_the_end_of_the_normal_phase(tmp_path):
     assert end["held_out_loss"] < 0.5 * history[0]["held_out_loss"]
     assert history[0]["mean_order"] > 2.5
     assert end["mean_order"] < history[0]["mean_order"] - 0.5
+
+
+def test_the_help_can_be_read(monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", "100")
+    with pytest.raises(SystemExit):
+        main(["fit", "--help"])
+    text = capsys.readouterr().out
+
+    assert len(text.splitlines()) < 400  # Lightning's own has 1,155
+    assert text.startswith("usage: python -m experiments fit --config FILE [--config FILE] [options]\n")
+    for option in ("--n N", "--trainer.max_epochs", "--monitor.variables", "--data.help", "--ckpt_path", "--optimizer"):
+        assert option in text
+    assert "lightning_interactions.TokenWords" in text
+    assert "torch.nn.Threshold" not in text
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert "{fit,validate,test,predict}" in capsys.readouterr().out
