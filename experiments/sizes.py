@@ -39,8 +39,8 @@ def config_files(run: str, size: str, configs: Path = CONFIGS) -> list[Path]:
         no file where the run has no such size.
 
     Example:
-        >>> [path.as_posix() for path in config_files("lenet_mnist", "small", Path("configs"))]
-        ['configs/lenet_mnist.yaml', 'configs/small/lenet_mnist.yaml']
+        >>> [path.parent.name for path in config_files("lenet_mnist", "small")]
+        ['configs', 'small']
         >>> config_files("lenet_mnist", "cut")
         []
     """

@@ -30,7 +30,8 @@ _PUBLISHED = {
     "TinyImageNet": ("Tiny-ImageNet", _Amounts(100_000, 10_000, 200)),
     "Sst2": ("SST-2", _Amounts(67_349, 872, 2)),
 }
-"""The data sets as their owners publish them, by their data module; those held out are the ones with public labels."""
+"""The data sets as their owners publish them, by their data module; those held out are the ones with public
+labels. Compared with the data sets' own pages and cards."""
 
 
 def stand_in(result: dict[str, Any]) -> str:
