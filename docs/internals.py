@@ -36,7 +36,7 @@ _NAMES = {
     "lattice": ("check_n_variables", "dense_power", "kronecker_power", "variable_count"),
     "masking.network": ("MaskedNetwork",),
     "masking.noise_floor": ("propagated",),
-    "masking.observe": ("evaluation_mode", "is_uninitialised", "random_state_kept"),
+    "masking.observe": ("evaluation_mode", "is_uninitialised", "random_state_kept", "tensors_kept"),
     "masking.outputs": ("check_targets", "logits_of"),
     "report.page": ("render",),
     "report.run": ("Run",),

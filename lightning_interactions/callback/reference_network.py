@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 import torch
+from torch import nn
 
 from lightning_interactions.distribution.reference import REFERENCES, check_reference
 from lightning_interactions.interactions import Interactions
+from lightning_interactions.masking.observe import tensors_kept
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from torch import nn
 
 __all__ = ["check_reference_argument", "is_checkpoint", "known_reference", "weights_of"]
 
@@ -61,7 +62,9 @@ def known_reference(reference: str | Path | Interactions) -> str | Interactions 
 
 @contextmanager
 def weights_of(module: nn.Module, checkpoint: str | Path) -> Iterator[None]:
-    """Give a module the weights and buffers of a checkpoint for a while; its own come back bitwise, also on errors.
+    """Give a module the weights, buffers and extra state of a checkpoint for a while; its own come back bitwise.
+
+    They come back on errors, too. What a network keeps beside its tensors is what it returns by ``get_extra_state()``.
 
     Raises:
         ValueError: if the file is no checkpoint of this module.
@@ -78,12 +81,19 @@ def weights_of(module: nn.Module, checkpoint: str | Path) -> Iterator[None]:
         >>> module.weight.item() == own
         True
     """
-    own = {name: value.clone() for name, value in module.state_dict().items() if isinstance(value, torch.Tensor)}
-    try:
-        _load(module, checkpoint)
-        yield
-    finally:
-        module.load_state_dict(own, strict=False)
+    extra = {
+        part: deepcopy(part.get_extra_state())
+        for part in module.modules()
+        if type(part).get_extra_state is not nn.Module.get_extra_state
+    }
+    # Not by `state_dict()` and back: hooks and methods of the network's own may read or write another thing there.
+    with tensors_kept(module):
+        try:
+            _load(module, checkpoint)
+            yield
+        finally:
+            for part, state in extra.items():
+                part.set_extra_state(state)
 
 
 def _load(module: nn.Module, checkpoint: str | Path) -> None:

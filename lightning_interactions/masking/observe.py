@@ -19,9 +19,9 @@ from lightning_interactions.masking.devices import device_types
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from torch import nn
+    from torch import Tensor, nn
 
-__all__ = ["evaluation_mode", "full_float32", "is_uninitialised", "observing", "random_state_kept"]
+__all__ = ["evaluation_mode", "full_float32", "is_uninitialised", "observing", "random_state_kept", "tensors_kept"]
 
 
 @contextmanager
@@ -52,7 +52,7 @@ def observing(model: nn.Module) -> Iterator[None]:
     with (
         random_state_kept(),
         evaluation_mode(model),
-        _buffers_kept(model),
+        tensors_kept(model, parameters=False),  # quantization observers, counters and caches change
         _no_first_batch(model),
         full_float32(),
         _uncompiled(),
@@ -144,22 +144,42 @@ def _refuse(module: nn.Module, _inputs: Any) -> None:
 
 
 @contextmanager
-def _buffers_kept(model: nn.Module) -> Iterator[None]:
-    """Restore the buffers when the block ends: observers of quantization, counters and caches change when evaluated."""
+def tensors_kept(model: nn.Module, *, parameters: bool = True) -> Iterator[None]:
+    """Restore buffers, and parameters, when the block ends: the very same tensors with the very same values.
+
+    Args:
+        model: the network.
+        parameters: keep a copy of these, too.
+
+    Example:
+        >>> layer = torch.nn.Linear(1, 1)
+        >>> before = layer.weight.item()
+        >>> with torch.no_grad(), tensors_kept(layer):
+        ...     _ = layer.weight.add_(1)
+        >>> layer.weight.item() == before
+        True
+    """
+    stores = ("_buffers", "_parameters") if parameters else ("_buffers",)
     kept = [
-        (module._buffers, name, buffer, buffer.clone())  # noqa: SLF001  # a buffer may be replaced by another tensor
+        (store, name, tensor, tensor.detach().clone())  # a tensor may be replaced by another one
         for module in model.modules()
-        for name, buffer in module.named_buffers(recurse=False)
-        if not is_lazy(buffer)
+        for store in (getattr(module, name) for name in stores)
+        for name, tensor in store.items()
+        if tensor is not None and not is_lazy(tensor)
     ]
     try:
         yield
     finally:
         with torch.no_grad():
-            for buffers, name, buffer, before in kept:
-                buffers[name] = buffer
-                if not torch.equal(buffer, before):
-                    buffer.copy_(before)
+            for store, name, tensor, before in kept:
+                store[name] = tensor
+                if not _is_equal(tensor, before):
+                    tensor.copy_(before)
+
+
+def _is_equal(tensor: Tensor, other: Tensor) -> bool:
+    """Whether two tensors are known to be equal; torch cannot compare sparse ones."""
+    return tensor.layout is torch.strided and torch.equal(tensor, other)
 
 
 @contextmanager

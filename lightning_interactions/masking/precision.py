@@ -121,6 +121,11 @@ def _converted(tensor: Tensor, precision: Precision, *, channels_last: bool) -> 
     if channels_last and tensor.ndim == 4:  # noqa: PLR2004
         layout = {"memory_format": torch.channels_last}
     converted = tensor.detach().to(dtype=wanted, **layout)
-    if converted.data_ptr() == tensor.data_ptr() and converted.dtype == tensor.dtype:
+    if converted.dtype == tensor.dtype and _is_same_memory(converted, tensor):
         return tensor
     return nn.Parameter(converted, requires_grad=False) if isinstance(tensor, nn.Parameter) else converted
+
+
+def _is_same_memory(converted: Tensor, tensor: Tensor) -> bool:
+    """Only tensors with plain strides have an address; others, sparse ones, have no layout to change."""
+    return tensor.layout is not torch.strided or converted.data_ptr() == tensor.data_ptr()

@@ -6,6 +6,8 @@ from torch import nn
 from torch.nn import functional
 from torch.nn.parameter import is_lazy
 
+from lightning_interactions.callback.reference_network import weights_of
+
 pytestmark = pytest.mark.usefixtures("quick")
 
 
@@ -116,3 +118,68 @@ def test_a_wrong_reference_of_such_a_network_costs_the_reference_alone(fit, make
             module=make_lazy(),
             num_sanity_val_steps=0,
         )
+
+
+def test_a_network_with_a_sparse_buffer(fit, make_module, make_monitor, conv_module_class, tmp_path):
+    class Graph(conv_module_class):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("graph", torch.eye(16).to_sparse())
+            self.head[2] = nn.Dropout(0.0)
+
+        def forward(self, x):
+            flat = self.head[:3](self.features(x))
+            return self.head[3](torch.sparse.mm(self.graph, flat.T).T)
+
+    trainer, plain = fit(module=make_module(Graph))
+    trainer.save_checkpoint(tmp_path / "earlier.ckpt")
+    monitor = make_monitor(reference=tmp_path / "earlier.ckpt")
+    _, watched = fit(monitor, module=make_module(Graph))
+    assert monitor.failures == 0
+    assert monitor._noise_floor.effect[0] < 1e-4
+    assert monitor._fits.reference.l1.mean() == pytest.approx(monitor.history[2]["l1"])
+    assert watched.train_metrics == plain.train_metrics
+    assert torch.equal(watched.graph.to_dense(), torch.eye(16))
+
+
+class Scaled(nn.Module):
+    """Keeps a number beside its tensors, as a quantized layer keeps its scale."""
+
+    def __init__(self):
+        super().__init__()
+        self.state = {"scale": 1.0}
+
+    def get_extra_state(self):
+        return self.state
+
+    def set_extra_state(self, state):
+        self.state.update(state)
+
+    def forward(self, x):
+        return x * self.state["scale"]
+
+
+def test_extra_state_comes_from_the_checkpoint_and_goes_with_it(make_module, conv_module_class, tmp_path):
+    module = make_module(conv_module_class)
+    module.scaled = Scaled()
+    other = {key: torch.zeros_like(value) for key, value in module.state_dict().items() if key[:6] != "scaled"}
+    torch.save({"state_dict": other | {"scaled._extra_state": {"scale": 3.0}}}, tmp_path / "earlier.ckpt")
+    before = {key: value.clone() for key, value in module.named_parameters()}
+    with weights_of(module, tmp_path / "earlier.ckpt"):
+        assert module.scaled.state == {"scale": 3.0}
+        assert not module.head[3].weight.any()
+    assert module.scaled.state == {"scale": 1.0}
+    assert all(torch.equal(value, before[key]) for key, value in module.named_parameters())
+
+
+def test_extra_state_that_is_no_plain_data_is_refused(make_module, conv_module_class, tmp_path):
+    module = make_module(conv_module_class)
+    module.scaled = Scaled()
+    module.scaled.state["scale"] = pytest.approx(1.0)
+    torch.save({"state_dict": module.state_dict()}, tmp_path / "earlier.ckpt")
+    with (
+        pytest.raises(ValueError, match=r"(?s)no checkpoint of this ConvModule.*weights_only=True"),
+        weights_of(module, tmp_path / "earlier.ckpt"),
+    ):
+        pass
+    assert module.scaled.state == {"scale": 1.0}

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from lightning_interactions.masking.observe import is_uninitialised, observing
+from lightning_interactions.masking.precision import weights_at
 
 
 @contextmanager
@@ -144,6 +145,28 @@ def test_buffers_are_as_they_were_and_the_same_tensors(fault):
     assert all(buffer is before[name] for name, buffer in model.named_buffers())
     assert model.calls == 0
     assert model.last.isnan().all()
+
+
+SPECIAL = {
+    "coordinates": lambda: torch.eye(4).to_sparse(),
+    "compressed rows": lambda: torch.eye(4).to_sparse_csr(),
+    "compressed columns": lambda: torch.eye(4).to_sparse_csc(),
+    "blocks": lambda: torch.eye(4).to_sparse_bsr((2, 2)),
+}
+
+
+@fault
+@pytest.mark.parametrize("make", SPECIAL.values(), ids=SPECIAL.keys())
+def test_sparse_buffers_are_as_they_were_and_the_same_tensors(make, fault):
+    model = nn.Linear(4, 4)
+    model.register_buffer("graph", make())
+    before = model.graph
+    with observed(model, fault), weights_at(model, "float32"):
+        assert model.graph is before
+        model.graph.copy_(2 * model.graph)
+        model.graph = None
+    assert model.graph is before
+    assert torch.equal(model.graph.to_dense(), torch.eye(4))
 
 
 BACKENDS = (
