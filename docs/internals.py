@@ -6,8 +6,8 @@ __all__ = ["is_internal"]
 
 _MODULES = {
     "callback": (
-        *("faults", "held_out", "log_dir", "loggers", "losses", "measurement", "progress", "publish", "ranks"),
-        *("record", "reference_network", "tab", "watching"),
+        *("faults", "followers", "held_out", "log_dir", "loggers", "losses", "measurement", "probabilities"),
+        *("progress", "publish", "ranks", "record", "reference_network", "tab", "watching"),
     ),
     "distribution": ("hinge", "plausible", "projection"),
     "extraction": ("cholesky", "lapack", "normal_matrix", "sign_dual", "symmetric_inverse"),

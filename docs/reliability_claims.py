@@ -121,6 +121,21 @@ CLAIMS: dict[str, list[tuple[str, tuple[str, ...]]]] = {
             ),
         ),
         (
+            "Probabilities that are read as logits are warned of, and how to give logits",
+            (
+                "callback/test_probabilities.py::test_a_softmax_is_warned_of_once",
+                "callback/test_probabilities.py::test_a_sigmoid_is_warned_of_once",
+                "callback/test_probabilities.py::test_logits_are_not",
+            ),
+        ),
+        (
+            "Early stopping and checkpoints that act before the value that they follow exists are named, with a remedy",
+            (
+                "callback/test_followers.py::test_a_stopping_that_acts_too_early_is_named_with_the_setting",
+                "callback/test_followers.py::test_so_is_a_checkpoint",
+            ),
+        ),
+        (
             (
                 "What is given wrongly is refused with a message that names it, shows what was given and says what "
                 "is allowed: [all of them](errors.md)"

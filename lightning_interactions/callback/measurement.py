@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from lightning_interactions.callback.faults import Faults, text_of
 from lightning_interactions.callback.losses import MeanLoss, classification_loss, mean_loss
+from lightning_interactions.callback.probabilities import ADVICE, Suspicion
 from lightning_interactions.callback.ranks import MISTAKES, share_out, together
 from lightning_interactions.callback.samples import Samples
 from lightning_interactions.masking.batches import take_rows
 from lightning_interactions.masking.network import call_network
 from lightning_interactions.masking.noise_floor import NoiseFloor, noise_floor
-from lightning_interactions.masking.outputs import resolve_output
+from lightning_interactions.masking.outputs import OUTPUTS, resolve_output
 from lightning_interactions.masking.variables import usable_draws
 
 if TYPE_CHECKING:
@@ -75,13 +76,22 @@ class Measurement:
 
     def losses(self, module: nn.Module, samples: MeasuredSamples) -> dict[str, float]:
         """The mean loss on both sets of samples; all processes get that of the first. A collective call."""
+        suspicion = Suspicion(self.loss)
 
         def measure(batches: list[Samples]) -> float:
-            return mean_loss(module, batches, self.loss, self.settings.forward or call_network)
+            return mean_loss(module, batches, suspicion, self.settings.forward or call_network)
 
-        return together(
+        losses = together(
             lambda: {"train_loss": measure(samples.train_batches), "held_out_loss": measure(samples.held_out_batches)}
         )[0]
+        if suspicion.raised and self._reads_logits:
+            self.faults.warn_once(ADVICE, key="probabilities")
+        return losses
+
+    @property
+    def _reads_logits(self) -> bool:
+        """Whether not only functions of the user's own, which may expect anything, read what the network returns."""
+        return resolve_output(self.settings.output) in OUTPUTS.values() or self.loss is classification_loss
 
     def explain(self, module: nn.Module, samples: Samples, **overrides: Any) -> Interactions:
         """Interactions of the samples, shared out over all processes; each warning is given once in a training.

@@ -178,7 +178,7 @@ def test_a_logger_that_raises_costs_one_warning_of_each_kind(
     assert "no pictures today" in first
     assert "no numbers today" in second
     assert monitor.failures == 0
-    folder = tmp_path / "broken" / "broken" / "interactions"  # beside the run's checkpoints
+    folder = tmp_path / Broken.name / Broken.version / "interactions"  # beside the run's checkpoints
     assert (folder / "history.json").exists()
     assert (folder / "epoch=0003.npz").exists()
     assert_same_training(watched, fit(max_epochs=3))
