@@ -129,6 +129,13 @@ CLAIMS: dict[str, list[tuple[str, tuple[str, ...]]]] = {
             ),
         ),
         (
+            "Early stopping and checkpoints that act before the value that they follow exists are named, with a remedy",
+            (
+                "callback/test_followers.py::test_a_stopping_that_acts_too_early_is_named_with_the_setting",
+                "callback/test_followers.py::test_so_is_a_checkpoint",
+            ),
+        ),
+        (
             (
                 "What is given wrongly is refused with a message that names it, shows what was given and says what "
                 "is allowed: [all of them](errors.md)"

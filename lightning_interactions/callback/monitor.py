@@ -12,6 +12,7 @@ from lightning.pytorch import Callback
 from pytorch_lightning import Callback as StandaloneCallback
 
 from lightning_interactions.callback.faults import Faults, OnError
+from lightning_interactions.callback.followers import early_followers
 from lightning_interactions.callback.held_out import measured_samples
 from lightning_interactions.callback.log_dir import is_remote, local_folder, run_log_dir
 from lightning_interactions.callback.losses import MeanLoss, classification_loss
@@ -316,6 +317,9 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
             # `self.log` is not allowed here, and callbacks that monitor a key want it from the first epoch on.
             logged = scalars(record, self._prefix)
             trainer.callback_metrics.update({key: torch.tensor(logged[key], device=pl_module.device) for key in logged})
+        with self._faults.survived("looking at the callbacks that follow a value"):
+            for text in early_followers(trainer, scalars(failed(self.variables.n_variables), self._prefix)):
+                self._faults.warn_once(text, key=text)
 
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         """Measure when it is time, and log."""
