@@ -23,6 +23,12 @@ CLAIMS: dict[str, list[tuple[str, tuple[str, ...]]]] = {
             ("callback/test_read_only.py::test_so_it_is_with_hooks_that_draw_random_numbers",),
         ),
         (
+            "And with validation loaders that draw random numbers when they are made or iterated, set up early or late",
+            (
+                "callback/test_held_out.py::test_a_validation_loader_that_draws_random_numbers_is_drawn_as_without_the_monitor",
+            ),
+        ),
+        (
             "And where the reference is a checkpoint, whose weights are loaded and put back",
             ("callback/test_fits.py::test_a_checkpoint_as_reference",),
         ),
@@ -272,6 +278,14 @@ CLAIMS: dict[str, list[tuple[str, tuple[str, ...]]]] = {
                 "callback/test_trainers.py::test_iterable_data",
                 "callback/test_trainers.py::test_batches_in_dictionaries",
             ),
+        ),
+        (
+            "Iterable data whose batches are of a class of their own",
+            ("callback/test_trainers.py::test_iterable_data_whose_batches_are_of_their_own_kind",),
+        ),
+        (
+            "Transfer hooks that tell several validation loaders apart",
+            ("callback/test_held_out.py::test_hooks_are_told_which_validation_loader_a_batch_comes_from",),
         ),
         (
             "`fast_dev_run`, `barebones`",

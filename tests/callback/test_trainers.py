@@ -131,3 +131,50 @@ def test_batches_in_dictionaries(fit, make_monitor, make_module, conv_module_cla
     assert monitor.failures == 0
     assert isinstance(monitor.variables, FeatureMapPatches)
     assert module.training
+
+
+class OwnBatch:
+    """What no rule for tuples and mappings understands, as libraries for graphs or volumes have them."""
+
+    def __init__(self, image, label, name):
+        self.image, self.label, self.name = image, label, name
+
+    def to(self, device):
+        return OwnBatch(self.image.to(device), self.label.to(device), self.name)
+
+
+@pytest.mark.parametrize("kind", ["a loader", "an iterable"])
+def test_iterable_data_whose_batches_are_of_their_own_kind(
+    kind, fit, make_monitor, make_module, conv_module_class, draw, assert_same_training
+):
+    class Stream(IterableDataset):
+        def __init__(self, n, seed):
+            self.data = draw(n, seed)
+
+        def __iter__(self):
+            for number, (images, labels) in enumerate(zip(*(part.split(8) for part in self.data), strict=True)):
+                yield OwnBatch(images, labels, str(number))
+
+    class Module(conv_module_class):
+        def transfer_batch_to_device(self, batch, device, dataloader_idx):  # noqa: ARG002
+            return batch.to(device)
+
+        def loss(self, batch):
+            return super().loss((batch.image, batch.label))
+
+        def log(self, name, value, **options):
+            super().log(name, value, **({"batch_size": 8} | options))  # which Lightning does not find in such a batch
+
+    def loaders():
+        streams = Stream(24, 1), Stream(20, 2)
+        return [DataLoader(stream, batch_size=None) if kind == "a loader" else stream for stream in streams]
+
+    monitor = make_monitor(n_samples=10, n_loss_samples=12, split_batch=lambda batch: (batch.image, batch.label))
+    watched = fit(monitor, module=make_module(Module), loaders=loaders())
+    assert monitor.failures == 0
+    assert monitor.history.column("n_samples") == [10, 10, 10]
+    images, labels = draw(20, 2)
+    assert torch.equal(monitor.held_out.inputs, images[:10])
+    assert torch.equal(monitor.held_out.targets, labels[:10])
+    assert [len(batch) for batch in monitor._samples.train_batches] == [8, 4]
+    assert_same_training(watched, fit(module=make_module(Module), loaders=loaders()))
