@@ -284,6 +284,10 @@ CLAIMS: dict[str, list[tuple[str, tuple[str, ...]]]] = {
             ("callback/test_trainers.py::test_iterable_data_whose_batches_are_of_their_own_kind",),
         ),
         (
+            "Labels that are mixed or smoothed: probabilities of all classes",
+            ("callback/test_trainers.py::test_labels_that_are_mixed",),
+        ),
+        (
             "Transfer hooks that tell several validation loaders apart",
             ("callback/test_held_out.py::test_hooks_are_told_which_validation_loader_a_batch_comes_from",),
         ),
