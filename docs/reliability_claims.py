@@ -62,8 +62,11 @@ CLAIMS: dict[str, list[tuple[str, tuple[str, ...]]]] = {
             ),
         ),
         (
-            "Several optimizers, manual optimization",
-            ("callback/test_read_only_trainings.py::test_several_optimizers_and_manual_optimization",),
+            "Several optimizers, manual optimization, optimizers whose steps Lightning does not count",
+            (
+                "callback/test_read_only_trainings.py::test_several_optimizers_and_manual_optimization",
+                "callback/test_read_only_trainings.py::test_a_module_that_steps_a_raw_optimizer",
+            ),
         ),
         (
             "A small BERT with dropout, whose `forward` returns a `ModelOutput`",

@@ -272,7 +272,7 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
         self._check_own_name(trainer)
         self._noise_floor = None
         self._earlier_settings = {}
-        if trainer.global_step == 0:
+        if not _has_trained(trainer):
             # A new training, perhaps after another with the same monitor. A resumed one loads its state after this.
             self.history, self.failures, self.interactions = History(), 0, None
             self.phase_detector.load_state_dict(self._first_phase)
@@ -405,7 +405,7 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
 
     def _measure_or_rehearse(self, trainer: Any, pl_module: Any) -> None:
         """Measure the untrained network where it is due; else look for mistakes in the set-up by one sample."""
-        if trainer.global_step == 0 and 0 not in self.history and self.should_measure(0):
+        if not _has_trained(trainer) and 0 not in self.history and self.should_measure(0):
             record = self._measure(trainer, pl_module, epoch=0, configuring=True)
             for logger in trainer.loggers:
                 with self._faults.survived("logging the untrained network"):
@@ -551,6 +551,11 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
     @property
     def _prefix(self) -> str:
         return tag_prefix(self.name)
+
+
+def _has_trained(trainer: Any) -> bool:
+    """Whether a batch has been trained on. The ``global_step`` stays 0 with optimizers that Lightning does not step."""
+    return trainer.fit_loop.epoch_loop.total_batch_idx >= 0
 
 
 def _check_name(name: str | None) -> None:
