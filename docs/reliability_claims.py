@@ -118,6 +118,10 @@ CLAIMS: dict[str, list[tuple[str, tuple[str, ...]]]] = {
             ("callback/test_failures.py::test_a_logger_that_raises_costs_one_warning_of_each_kind",),
         ),
         (
+            "Filters that ignore warnings, or make errors of them, change no training and no measurement",
+            ("callback/test_warned.py::test_a_filter_changes_no_training_and_no_measurement",),
+        ),
+        (
             "A user who stops the training is obeyed",
             ("callback/test_failures.py::test_the_user_can_still_stop_the_training",),
         ),

@@ -29,6 +29,7 @@ from lightning_interactions.callback.reference_network import (
 )
 from lightning_interactions.callback.samples import SplitBatch, split_batch
 from lightning_interactions.callback.settings import ExplainSettings
+from lightning_interactions.callback.warned import warnings_shown
 from lightning_interactions.callback.watching import watching
 from lightning_interactions.checks import check_whole
 from lightning_interactions.distribution.phases import PhaseDetector
@@ -284,6 +285,7 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
         if self.variables.layer is not None:
             find_layer(pl_module, self.variables.layer)
 
+    @warnings_shown()
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Take the samples and measure the untrained network; what is set up wrongly fails here."""
         self._compare_settings()
@@ -321,6 +323,7 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
             for text in early_followers(trainer, scalars(failed(self.variables.n_variables), self._prefix)):
                 self._faults.warn_once(text, key=text)
 
+    @warnings_shown()
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         """Measure when it is time, and log."""
         epoch = trainer.current_epoch + 1
@@ -337,6 +340,7 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
                 sync_dist=trainer.world_size > 1,
             )
 
+    @warnings_shown()
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:  # noqa: ARG002
         """Fit every epoch to the last one, where that is the reference."""
         changed = self._refit(trainer, finished=True)
