@@ -7,7 +7,7 @@ __all__ = ["is_internal"]
 _MODULES = {
     "callback": (
         *("faults", "followers", "held_out", "log_dir", "loggers", "losses", "measurement", "probabilities"),
-        *("progress", "publish", "ranks", "record", "reference_network", "tab", "watching"),
+        *("progress", "publish", "ranks", "record", "reference_network", "tab", "warned", "watching"),
     ),
     "distribution": ("hinge", "plausible", "projection"),
     "extraction": ("cholesky", "lapack", "normal_matrix", "sign_dual", "symmetric_inverse"),

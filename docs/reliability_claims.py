@@ -23,6 +23,12 @@ CLAIMS: dict[str, list[tuple[str, tuple[str, ...]]]] = {
             ("callback/test_read_only.py::test_so_it_is_with_hooks_that_draw_random_numbers",),
         ),
         (
+            "And with validation loaders that draw random numbers when they are made or iterated, set up early or late",
+            (
+                "callback/test_held_out.py::test_a_validation_loader_that_draws_random_numbers_is_drawn_as_without_the_monitor",
+            ),
+        ),
+        (
             "And where the reference is a checkpoint, whose weights are loaded and put back",
             ("callback/test_fits.py::test_a_checkpoint_as_reference",),
         ),
@@ -56,8 +62,11 @@ CLAIMS: dict[str, list[tuple[str, tuple[str, ...]]]] = {
             ),
         ),
         (
-            "Several optimizers, manual optimization",
-            ("callback/test_read_only_trainings.py::test_several_optimizers_and_manual_optimization",),
+            "Several optimizers, manual optimization, optimizers whose steps Lightning does not count",
+            (
+                "callback/test_read_only_trainings.py::test_several_optimizers_and_manual_optimization",
+                "callback/test_read_only_trainings.py::test_a_module_that_steps_a_raw_optimizer",
+            ),
         ),
         (
             "A small BERT with dropout, whose `forward` returns a `ModelOutput`",
@@ -107,6 +116,10 @@ CLAIMS: dict[str, list[tuple[str, tuple[str, ...]]]] = {
         (
             "A logger that raises costs one warning of each kind",
             ("callback/test_failures.py::test_a_logger_that_raises_costs_one_warning_of_each_kind",),
+        ),
+        (
+            "Filters that ignore warnings, or make errors of them, change no training and no measurement",
+            ("callback/test_warned.py::test_a_filter_changes_no_training_and_no_measurement",),
         ),
         (
             "A user who stops the training is obeyed",
@@ -272,6 +285,18 @@ CLAIMS: dict[str, list[tuple[str, tuple[str, ...]]]] = {
                 "callback/test_trainers.py::test_iterable_data",
                 "callback/test_trainers.py::test_batches_in_dictionaries",
             ),
+        ),
+        (
+            "Iterable data whose batches are of a class of their own",
+            ("callback/test_trainers.py::test_iterable_data_whose_batches_are_of_their_own_kind",),
+        ),
+        (
+            "Labels that are mixed or smoothed: probabilities of all classes",
+            ("callback/test_trainers.py::test_labels_that_are_mixed",),
+        ),
+        (
+            "Transfer hooks that tell several validation loaders apart",
+            ("callback/test_held_out.py::test_hooks_are_told_which_validation_loader_a_batch_comes_from",),
         ),
         (
             "`fast_dev_run`, `barebones`",

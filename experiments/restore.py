@@ -95,11 +95,11 @@ def restore(run: RunFolder, epoch: int) -> Restored:
     monitor = cli.config_init.monitor
     restored = Restored(cli.model, cli.datamodule, monitor, Samples(None, torch.empty(0)), epoch)
     restored.samples = explained_samples(
-        flatten_loaders(cli.datamodule.val_dataloader()),
+        dict(enumerate(flatten_loaders(cli.datamodule.val_dataloader()))),
         monitor.variables,
         monitor.n_samples,
         seed=monitor.seed,
-        prepare=lambda batch: Samples(*restored.split(batch)),
+        prepare=lambda batch, _: Samples(*restored.split(batch)),
     )
     _check_repeats(restored, run.interactions(epoch))
     return restored

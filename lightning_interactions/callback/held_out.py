@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -13,8 +13,10 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.utilities import rank_zero_warn
 
 from lightning_interactions.callback.samples import (
+    Prepare,
     Samples,
     SplitBatch,
+    fixed_random_state,
     flatten_loaders,
     loss_seed,
     prepared,
@@ -25,15 +27,12 @@ from lightning_interactions.callback.watching import validating
 from lightning_interactions.masking.batches import batch_size
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping
 
     from lightning_interactions.masking.memory import MaskBatchSize
     from lightning_interactions.masking.variables import Variables
 
-__all__ = ["MeasuredSamples", "Prepare", "explained_samples", "given_samples", "measured_samples"]
-
-Prepare = Callable[[Any], Samples | None]
-"""A loader's batch as the network takes it; ``None`` for one to pass over."""
+__all__ = ["MeasuredSamples", "explained_samples", "given_samples", "measured_samples"]
 
 _LARGEST_PIECE = 64  # of samples that a user has given, in the forward pass for the loss
 
@@ -88,23 +87,30 @@ def measured_samples(
     """
     prepare: Prepare = partial(prepared, trainer, split=split, seed=seed)
 
-    def loss_batches(loaders: Sequence[Any], n_batches: float = math.inf) -> list[Samples]:
-        batches, _ = take_samples(loaders, n_loss_samples, seed=loss_seed(seed), n_batches=n_batches)
-        return _not_passed_over([prepare(batch) for batch in batches])
+    def loss_batches(loaders: Mapping[int, Any], prepare: Prepare, n_batches: float = math.inf) -> list[Samples]:
+        batches, passed_over = take_samples(
+            loaders, n_loss_samples, seed=loss_seed(seed), prepare=prepare, n_batches=n_batches
+        )
+        _check_not_all_passed_over(batches, passed_over)
+        return batches
 
-    def loaders_in(part: Any) -> list[Any]:
+    def loaders_in(part: Any, prepare: Prepare) -> dict[int, Any]:
         # Only a user's function passes batches over, and no others are read to find out.
-        loaders = flatten_loaders(part)
+        loaders = dict(enumerate(flatten_loaders(part)))
         return loaders if split is split_batch else _with_samples(loaders, prepare, seed)
 
-    train_batches = loss_batches(loaders_in(trainer.train_dataloader), trainer.num_training_batches)
+    def prepare_for_training(batch: Any, _: int) -> Samples | None:
+        return prepare(batch, 0)  # what hooks are told in a training, whatever it is given
+
+    train_loaders = loaders_in(trainer.train_dataloader, prepare_for_training)
+    train_batches = loss_batches(train_loaders, prepare_for_training, trainer.num_training_batches)
     if given is not None:
         explained = given_samples(trainer, *given)
         size = min(_LARGEST_PIECE, mask_batch_size) if isinstance(mask_batch_size, int) else _LARGEST_PIECE
         return MeasuredSamples(explained, train_batches, explained.pieces(size))
-    loaders = loaders_in(_validation_loaders(trainer))
+    loaders = loaders_in(_validation_loaders(trainer, seed), prepare)
     explained = explained_samples(loaders, variables, n_samples, seed=seed, prepare=prepare)
-    return MeasuredSamples(explained, train_batches, loss_batches(loaders))
+    return MeasuredSamples(explained, train_batches, loss_batches(loaders, prepare))
 
 
 def given_samples(trainer: Any, inputs: Any, targets: Any) -> Samples:
@@ -124,16 +130,16 @@ def given_samples(trainer: Any, inputs: Any, targets: Any) -> Samples:
 
 
 def explained_samples(
-    loaders: Sequence[Any], variables: Variables, n_samples: int, *, seed: int, prepare: Prepare
+    loaders: Mapping[int, Any], variables: Variables, n_samples: int, *, seed: int, prepare: Prepare
 ) -> Samples:
     """Draw the samples to be explained from data loaders; the same ones each time.
 
     Args:
-        loaders: the validation data loaders, see :func:`~.samples.flatten_loaders`.
+        loaders: the validation data loaders by their numbers, see :func:`~.samples.flatten_loaders`.
         variables: what the input variables are; samples with too few of them are passed over.
         n_samples: how many.
         seed: decides which.
-        prepare: what the network takes of a loader's batch.
+        prepare: what the network takes of a loader's batch, which comes with the loader's number.
 
     Returns:
         ``n_samples`` samples, or with a warning as many as there are.
@@ -147,17 +153,14 @@ def explained_samples(
         >>> from torch.utils.data import DataLoader, TensorDataset
         >>> from lightning_interactions import Columns
         >>> loader = DataLoader(TensorDataset(torch.rand(9, 3), torch.zeros(9)), batch_size=4)
-        >>> len(explained_samples([loader], Columns(3), 5, seed=0, prepare=lambda batch: Samples(*batch)))
+        >>> len(explained_samples({0: loader}, Columns(3), 5, seed=0, prepare=lambda batch, _: Samples(*batch)))
         5
     """
 
-    def has_variables(batch: Any) -> list[bool]:
-        samples = prepare(batch)
-        if samples is None:
-            return [False]
-        return [draw is not None for draw in variables.draw(samples.inputs)]
+    def has_variables(inputs: Any) -> list[bool]:
+        return [draw is not None for draw in variables.draw(inputs)]
 
-    batches, skipped = take_samples(loaders, n_samples, seed=seed, accept=has_variables, together=True)
+    batches, skipped = take_samples(loaders, n_samples, seed=seed, prepare=prepare, accept=has_variables, together=True)
     if not batches and not skipped:
         msg = (
             "InteractionMonitor needs held-out samples, but the validation data loaders have none."
@@ -170,7 +173,7 @@ def explained_samples(
             f" HINT: use a smaller `n_variables`."
         )
         raise MisconfigurationException(msg)
-    samples = Samples.joined(_not_passed_over([prepare(batch) for batch in batches]), variables.join)
+    samples = Samples.joined(batches, variables.join)
     if len(samples) < n_samples:
         rank_zero_warn(
             f"InteractionMonitor was asked for n_samples={n_samples} but found {len(samples)} held-out samples"
@@ -179,41 +182,46 @@ def explained_samples(
     return samples
 
 
-def _with_samples(loaders: list[Any], prepare: Prepare, seed: int) -> list[Any]:
+def _with_samples(loaders: dict[int, Any], prepare: Prepare, seed: int) -> dict[int, Any]:
     """The loaders whose batches are not passed over, such as those without labels; told by one sample of each."""
     if len(loaders) == 1:
         return loaders
-    firsts = [take_samples([loader], 1, seed=seed)[0] for loader in loaders]
-    return [loader for loader, first in zip(loaders, firsts, strict=True) if first and prepare(first[0]) is not None]
+    return {
+        number: loader
+        for number, loader in loaders.items()
+        if take_samples({number: loader}, 1, seed=seed, prepare=prepare)[0]
+    }
 
 
-def _not_passed_over(batches: list[Samples | None]) -> list[Samples]:
-    """The batches that are none to pass over.
+def _check_not_all_passed_over(samples: list[Samples], passed_over: int) -> None:
+    """Refuse a ``split_batch`` that leaves nothing.
 
     Raises:
-        MisconfigurationException: if all are.
+        MisconfigurationException: if it does.
     """
-    samples = [batch for batch in batches if batch is not None]
-    if batches and not samples:
+    if passed_over and not samples:
         msg = (
-            f"`split_batch` must pass some batches over and not all, got None for each of {len(batches)}."
+            f"`split_batch` must pass some batches over and not all, got None for each of {passed_over}."
             f" HINT: it returns (inputs, targets) of a batch with labels."
         )
         raise MisconfigurationException(msg)
-    return samples
 
 
-def _validation_loaders(trainer: Any) -> list[Any]:
-    if trainer.val_dataloaders is None and trainer.enable_validation:
-        # Lightning sets them up late when the first epoch has no validation.
-        with validating(trainer):
-            trainer.fit_loop.epoch_loop.val_loop.setup_data()
-    loaders = flatten_loaders(trainer.val_dataloaders)
-    if not loaders:
+def _validation_loaders(trainer: Any, seed: int) -> Any:
+    """The validation data loaders, in whatever the training was given."""
+    val_loop = trainer.fit_loop.epoch_loop.val_loop
+    if val_loop._combined_loader is None and trainer.enable_validation:  # noqa: SLF001
+        # Lightning sets them up late when the first epoch has no validation, and will do so as if this had not been:
+        # `val_dataloader()` may draw random numbers. A copy of the loop keeps what is set up here.
+        val_loop = copy(val_loop)
+        with validating(trainer), fixed_random_state(seed):
+            val_loop.setup_data()
+    combined = val_loop._combined_loader  # noqa: SLF001
+    if combined is None or not combined.flattened:
         msg = (
             "InteractionMonitor needs held-out samples, but the training does not validate."
             " HINT: give the Trainer a validation data loader and the module a `validation_step`, or the monitor"
             " `samples=(inputs, targets)`."
         )
         raise MisconfigurationException(msg)
-    return loaders
+    return combined.iterables

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 from torch.nn import functional
 
+from lightning_interactions.callback.probabilities import are_distributions
 from lightning_interactions.masking.batches import batch_size, take_rows, to_device
 from lightning_interactions.masking.devices import device_of
 from lightning_interactions.masking.network import Forward, call_network
@@ -30,19 +31,28 @@ def classification_loss(logits: Tensor, targets: Tensor) -> Tensor:
 
     Args:
         logits: ``(B, K)``, ``(B, 1)`` or ``(B,)``.
-        targets: true classes ``(B,)``.
+        targets: true classes ``(B,)``, or probabilities of all classes ``(B, K)``, as mixed or smoothed labels are.
 
     Returns:
         the mean over the samples, a scalar.
 
     Raises:
-        ValueError: if a target is no class of the head.
+        ValueError: if a target is no class of the head, or there is not one for each sample.
 
     Example:
         >>> import torch
         >>> classification_loss(torch.zeros(2, 4), torch.tensor([0, 3])).item()  # log 4
         1.3862943649291992
     """
+    if targets.shape == logits.shape and are_distributions(targets):
+        return functional.cross_entropy(logits, targets.to(logits.dtype))
+    if targets.numel() != len(logits):
+        msg = (
+            f"`targets` must hold one class for each of the {len(logits)} samples, or the probabilities of all classes,"
+            f" got shape {tuple(targets.shape)}."
+            f" HINT: pass `loss=` a callable (logits, targets) -> mean loss for other targets."
+        )
+        raise ValueError(msg)
     is_binary = logits.ndim == 1 or logits.shape[1] == 1
     largest = 1 if is_binary else logits.shape[1] - 1
     # torch refuses some of these late: with an IndexError on the CPU, by a lost device on the GPU.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lightning_interactions.callback.faults import Faults, text_of
 from lightning_interactions.callback.losses import MeanLoss, classification_loss, mean_loss
-from lightning_interactions.callback.probabilities import ADVICE, Suspicion
+from lightning_interactions.callback.probabilities import ADVICE, Suspicion, targets_for
 from lightning_interactions.callback.ranks import MISTAKES, share_out, together
 from lightning_interactions.callback.samples import Samples
 from lightning_interactions.masking.batches import take_rows
@@ -120,7 +120,7 @@ class Measurement:
                 return noise_floor(
                     module,
                     take_rows(samples.inputs, rows),
-                    samples.targets[rows],
+                    targets_for(self.settings.output, samples.targets[rows]),
                     self.variables,
                     [draw for _, draw in drawn],
                     output=resolve_output(self.settings.output),

@@ -29,6 +29,7 @@ from lightning_interactions.callback.reference_network import (
 )
 from lightning_interactions.callback.samples import SplitBatch, split_batch
 from lightning_interactions.callback.settings import ExplainSettings
+from lightning_interactions.callback.warned import warnings_shown
 from lightning_interactions.callback.watching import watching
 from lightning_interactions.checks import check_whole
 from lightning_interactions.distribution.phases import PhaseDetector
@@ -272,7 +273,7 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
         self._check_own_name(trainer)
         self._noise_floor = None
         self._earlier_settings = {}
-        if trainer.global_step == 0:
+        if not _has_trained(trainer):
             # A new training, perhaps after another with the same monitor. A resumed one loads its state after this.
             self.history, self.failures, self.interactions = History(), 0, None
             self.phase_detector.load_state_dict(self._first_phase)
@@ -284,6 +285,7 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
         if self.variables.layer is not None:
             find_layer(pl_module, self.variables.layer)
 
+    @warnings_shown()
     def on_train_start(self, trainer: Any, pl_module: Any) -> None:
         """Take the samples and measure the untrained network; what is set up wrongly fails here."""
         self._compare_settings()
@@ -321,6 +323,7 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
             for text in early_followers(trainer, scalars(failed(self.variables.n_variables), self._prefix)):
                 self._faults.warn_once(text, key=text)
 
+    @warnings_shown()
     def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
         """Measure when it is time, and log."""
         epoch = trainer.current_epoch + 1
@@ -337,6 +340,7 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
                 sync_dist=trainer.world_size > 1,
             )
 
+    @warnings_shown()
     def on_train_end(self, trainer: Any, pl_module: Any) -> None:  # noqa: ARG002
         """Fit every epoch to the last one, where that is the reference."""
         changed = self._refit(trainer, finished=True)
@@ -405,7 +409,7 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
 
     def _measure_or_rehearse(self, trainer: Any, pl_module: Any) -> None:
         """Measure the untrained network where it is due; else look for mistakes in the set-up by one sample."""
-        if trainer.global_step == 0 and 0 not in self.history and self.should_measure(0):
+        if not _has_trained(trainer) and 0 not in self.history and self.should_measure(0):
             record = self._measure(trainer, pl_module, epoch=0, configuring=True)
             for logger in trainer.loggers:
                 with self._faults.survived("logging the untrained network"):
@@ -551,6 +555,11 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
     @property
     def _prefix(self) -> str:
         return tag_prefix(self.name)
+
+
+def _has_trained(trainer: Any) -> bool:
+    """Whether a batch has been trained on. The ``global_step`` stays 0 with optimizers that Lightning does not step."""
+    return trainer.fit_loop.epoch_loop.total_batch_idx >= 0
 
 
 def _check_name(name: str | None) -> None:

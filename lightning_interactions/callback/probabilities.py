@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 from torch.nn import functional
 
+from lightning_interactions.masking.outputs import OUTPUTS, Output, resolve_output
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from torch import Tensor
 
-__all__ = ["ADVICE", "Suspicion", "are_distributions"]
+__all__ = ["ADVICE", "Suspicion", "are_distributions", "targets_for"]
 
 # Rounding in bfloat16 moves a row's sum by less, and logits are not as near to 1 on sample after sample.
 _SUM_TOLERANCE = 0.01
@@ -55,6 +57,26 @@ class Suspicion:
     def raised(self) -> bool:
         """Whether everything seen so far looks like probabilities."""
         return self._evidence > 0
+
+
+def targets_for(output: str | Output, targets: Tensor) -> Tensor:
+    """Targets as an output takes them: a named one the likeliest class of each row where these are probabilities.
+
+    So labels are read that were mixed or smoothed for the loss.
+
+    Args:
+        output: of the network; one of the user's own gets the targets as they are.
+        targets: one row a sample.
+
+    Example:
+        >>> import torch
+        >>> mixed = torch.tensor([[0.3, 0.7], [0.9, 0.1]])
+        >>> targets_for("log_odds", mixed).tolist(), targets_for(lambda logits, targets: logits, mixed) is mixed
+        ([1, 0], True)
+    """
+    return (
+        targets.argmax(dim=1) if resolve_output(output) in OUTPUTS.values() and are_distributions(targets) else targets
+    )
 
 
 def are_distributions(rows: Tensor) -> bool:

@@ -18,11 +18,12 @@ from torch import Tensor
 from torch.utils.data import BatchSampler, DataLoader, DistributedSampler, IterableDataset, SequentialSampler
 
 from lightning_interactions.callback.watching import validating
-from lightning_interactions.masking.batches import batch_size, join_rows, leaves, split_rows, take_rows, to_device
+from lightning_interactions.masking.batches import batch_size, join_rows, split_rows, take_rows, to_device
 from lightning_interactions.masking.observe import random_state_kept
 
 __all__ = [
     "Accept",
+    "Prepare",
     "Samples",
     "SplitBatch",
     "fixed_random_state",
@@ -38,6 +39,9 @@ SplitBatch = Callable[[Any], tuple[Any, Tensor] | None]
 
 Accept = Callable[[Any], list[bool]]
 """Says of each sample of a batch of inputs whether it is wanted."""
+
+Prepare = Callable[[Any, int], "Samples | None"]
+"""A loader's batch as the network takes it, by the loader's number; ``None`` for one to pass over."""
 
 _TARGET_KEYS = ("labels", "label", "targets", "target", "y")
 
@@ -78,6 +82,17 @@ class Samples:
             [0, 1, 0, 1]
         """
         return cls(join([part.inputs for part in parts]), join_rows([part.targets for part in parts]))
+
+    def take(self, rows: list[int]) -> Samples:
+        """Some of the samples, or the same object where these are all.
+
+        Example:
+            >>> Samples(torch.zeros(3, 2), torch.tensor([0, 1, 2])).take([0, 2]).targets.tolist()
+            [0, 2]
+        """
+        if len(rows) == len(self):
+            return self
+        return Samples(take_rows(self.inputs, rows), take_rows(self.targets, rows))
 
     def pieces(self, size: int) -> list[Samples]:
         """The samples in sets of at most ``size``, which share their memory.
@@ -146,15 +161,16 @@ def flatten_loaders(loaders: Any) -> list[Any]:
 
 
 def take_samples(
-    loaders: Sequence[Any],
+    loaders: Mapping[int, Any],
     count: int,
     *,
     seed: int,
+    prepare: Prepare,
     accept: Accept | None = None,
     together: bool = False,
     n_batches: float = math.inf,
-) -> tuple[list[Any], int]:
-    """Take the same ``count`` samples from data loaders each time, as batches that their own collation made.
+) -> tuple[list[Samples], int]:
+    """Take the same ``count`` samples from data loaders each time, in batches that their own collation made.
 
     Samples of indexable data sets are drawn at random (many data sets are sorted by class) from those that the loader's
     sampler visits; if a loader is not indexable, the first samples of all are taken. Workers are not started for
@@ -162,39 +178,45 @@ def take_samples(
     each time.
 
     Args:
-        loaders: the loaders; samples are drawn from all of them together.
+        loaders: the loaders, each by the number that ``prepare`` is told; samples are drawn from all of them together.
         count: how many samples.
         seed: decides which samples are drawn.
-        accept: says of each sample of a collated batch whether it is wanted; all by default.
+        prepare: makes samples of a collated batch, or passes it over. What is cut off a batch that is too large is cut
+            off the samples, for a loader's batches may be of any kind.
+        accept: says of the inputs of each sample whether it is wanted; all by default.
         together: collate the samples of each indexable data set into one batch instead of batches of the loader's
             size.
         n_batches: how many batches of each loader are used in an epoch. A loader that begins every epoch with the same
             ones never gives the others, and no sample is taken from those.
 
     Returns:
-        the batches, with ``count`` samples in all or as many as there are, and how many samples were not accepted.
+        the samples, ``count`` in all or as many as there are, and how many were refused: each sample that was not
+        accepted, and each batch that was passed over.
 
     Example:
         >>> loader = DataLoader(range(10), batch_size=2)
-        >>> batches, refused = take_samples([loader], 4, seed=0, accept=lambda batch: [bool(x % 2) for x in batch])
-        >>> [len(batch) for batch in batches], all(x % 2 for batch in batches for x in batch)
+        >>> prepare, accept = lambda batch, _: Samples(batch, batch), lambda inputs: (inputs % 2 > 0).tolist()
+        >>> samples, refused = take_samples({0: loader}, 4, seed=0, prepare=prepare, accept=accept)
+        >>> [len(some) for some in samples], all(x % 2 for some in samples for x in some.inputs)
         ([2, 2], True)
     """
     with fixed_random_state(seed), ExitStack() as stack:
-        for loader in loaders:
+        for loader in loaders.values():
             stack.enter_context(_generators_fixed(loader, seed))
-        if not all(_is_indexable(loader) for loader in loaders):
-            return _take_first(loaders, count, accept, n_batches)
-        visited = [(number, index) for number, loader in enumerate(loaders) for index in _visited(loader, n_batches)]
-        chosen, refused = _choose(loaders, visited, count, seed, accept)
-        batches = []
-        for number, loader in enumerate(loaders):
+        if not all(_is_indexable(loader) for loader in loaders.values()):
+            return _take_first(loaders, count, prepare, accept, n_batches)
+        visited = [(number, index) for number, loader in loaders.items() for index in _visited(loader, n_batches)]
+        chosen, refused = _choose(loaders, visited, count, seed, prepare, accept)
+        taken: list[Samples | None] = []
+        for number, loader in loaders.items():
             # Each loader has its own collation, and its batches may have a form of their own.
             indices = [index for owner, index in chosen if owner == number]
             size = len(indices) if together else loader.batch_size
             size = max(1, size or len(indices))
-            batches += [_collate(loader, indices[start : start + size]) for start in range(0, len(indices), size)]
-        return batches, refused
+            pieces = [indices[start : start + size] for start in range(0, len(indices), size)]
+            taken += [prepare(_collate(loader, piece), number) for piece in pieces]
+        samples = [some for some in taken if some is not None]
+        return samples, refused + len(taken) - len(samples)
 
 
 def loss_seed(seed: int) -> int:
@@ -231,12 +253,13 @@ def fixed_random_state(seed: int) -> Iterator[None]:
         yield
 
 
-def prepared(trainer: Any, batch: Any, split: SplitBatch, *, seed: int) -> Samples | None:
+def prepared(trainer: Any, batch: Any, dataloader_idx: int, *, split: SplitBatch, seed: int) -> Samples | None:
     """A loader's batch as the network takes it: through the user's transfer hooks and the Trainer's precision.
 
     Args:
         trainer: the Trainer, with its module.
         batch: as the loader's collation made it.
+        dataloader_idx: which of several loaders of its stage made it; the hooks are told.
         split: parts it into inputs and targets.
         seed: of the random numbers that hooks draw.
 
@@ -250,8 +273,8 @@ def prepared(trainer: Any, batch: Any, split: SplitBatch, *, seed: int) -> Sampl
     with fixed_random_state(seed), validating(trainer):
         # The three steps that Lightning's loops take.
         batch = trainer.precision_plugin.convert_input(batch)
-        batch = trainer.lightning_module._on_before_batch_transfer(batch)  # noqa: SLF001
-        batch = trainer.strategy.batch_to_device(batch)
+        batch = trainer.lightning_module._on_before_batch_transfer(batch, dataloader_idx)  # noqa: SLF001
+        batch = trainer.strategy.batch_to_device(batch, dataloader_idx=dataloader_idx)
     parts = split(batch)
     if parts is None:
         return None
@@ -275,7 +298,12 @@ def _split_mapping(batch: Mapping[str, Any]) -> tuple[Any, Tensor]:
 
 
 def _choose(
-    loaders: Sequence[DataLoader], visited: Sequence[tuple[int, int]], count: int, seed: int, accept: Accept | None
+    loaders: Mapping[int, DataLoader],
+    visited: Sequence[tuple[int, int]],
+    count: int,
+    seed: int,
+    prepare: Prepare,
+    accept: Accept | None,
 ) -> tuple[list[tuple[int, int]], int]:
     """Accepted samples as (number of the loader, index), in a random order, and how many were refused on the way."""
     chosen: list[tuple[int, int]] = []
@@ -284,7 +312,7 @@ def _choose(
         if len(chosen) == count:
             break
         number, index = visited[position]
-        if accept is None or accept(_collate(loaders[number], [index]))[0]:
+        if accept is None or _wanted(prepare(_collate(loaders[number], [index]), number), accept) == [0]:
             chosen.append((number, index))
         else:
             refused += 1
@@ -295,21 +323,33 @@ def _collate(loader: DataLoader, indices: list[int]) -> Any:
     return loader.collate_fn([loader.dataset[index] for index in indices])
 
 
-def _take_first(loaders: Sequence[Any], count: int, accept: Accept | None, n_batches: float) -> tuple[list[Any], int]:
-    """Batches from the start of the loaders, cut to the accepted samples."""
-    taken: list[Any] = []
+def _take_first(
+    loaders: Mapping[int, Any], count: int, prepare: Prepare, accept: Accept | None, n_batches: float
+) -> tuple[list[Samples], int]:
+    """Samples from the start of the loaders: the accepted ones of each batch."""
+    taken: list[Samples] = []
     refused = 0
-    for loader in loaders:
+    for number, loader in loaders.items():
         for batch in islice(_afresh(loader), _whole(n_batches)):
-            if count == 0:
+            if count <= 0:
                 return taken, refused
-            wanted = accept(batch) if accept is not None else [True] * len(leaves(batch)[0])
-            rows = [row for row, good in enumerate(wanted) if good][:count]
-            refused += wanted.count(False)
+            samples = prepare(batch, number)
+            wanted = _wanted(samples, accept)
+            refused += 1 if samples is None else len(samples) - len(wanted)
+            rows = wanted[:count]
             count -= len(rows)
-            if rows:
-                taken.append(take_rows(batch, rows))
+            if samples is None and accept is None:
+                count -= 1  # else a stream without end, all of which is passed over, would be read for ever
+            if samples is not None and rows:
+                taken.append(samples.take(rows))
     return taken, refused
+
+
+def _wanted(samples: Samples | None, accept: Accept | None) -> list[int]:
+    """The rows that are accepted; none of a batch that is passed over."""
+    if samples is None:
+        return []
+    return [row for row, good in enumerate(accept(samples.inputs)) if good] if accept else list(range(len(samples)))
 
 
 def _afresh(loader: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from lightning_interactions.callback.probabilities import targets_for
 from lightning_interactions.explain import check_noise_ratio, explain
 from lightning_interactions.masking.memory import MaskBatchSize, check_mask_batch_size
 from lightning_interactions.masking.outputs import Output, resolve_output
@@ -85,7 +86,9 @@ class ExplainSettings:
             ValueError: likewise.
             FloatingPointError: likewise.
         """
-        return explain(module, samples.inputs, samples.targets, variables, **(self.arguments() | overrides))
+        arguments = self.arguments() | overrides
+        targets = targets_for(arguments["output"], samples.targets)
+        return explain(module, samples.inputs, targets, variables, **arguments)
 
     def arguments(self) -> dict[str, Any]:
         """All settings by name, for another :class:`~lightning_interactions.InteractionMonitor` with the same ones.

@@ -168,7 +168,7 @@ def _samples(monitor: InteractionMonitor, trainer: Any) -> Samples:
     if monitor.samples is not None:
         return given_samples(trainer, *monitor.samples)
     return explained_samples(
-        flatten_loaders(trainer.val_dataloaders),
+        dict(enumerate(flatten_loaders(trainer.val_dataloaders))),
         monitor.variables,
         monitor.n_samples,
         seed=monitor.seed,

@@ -4,6 +4,8 @@ import lightning.pytorch as pl
 import pytest
 import torch
 from lightning.pytorch import callbacks
+from lightning.pytorch.loggers import TensorBoardLogger
+from tensorboard.backend.event_processing.event_accumulator import STORE_EVERYTHING_SIZE_GUIDANCE, EventAccumulator
 from torch.nn import functional
 from torch.optim.swa_utils import get_ema_avg_fn
 from torch.utils.data import DataLoader
@@ -81,6 +83,65 @@ def test_several_optimizers_and_manual_optimization(
     assert monitor.history.epochs == [0, 1, 2]
     assert len(watched[0].optimizers) == 2
     assert_same_training(watched, fit(module=make_module(Manual)))
+
+
+@pytest.fixture
+def raw_module(make_module, conv_module_class):
+    """Steps an optimizer of its own, of which Lightning counts no step: its ``global_step`` stays 0."""
+
+    class Raw(conv_module_class):
+        def __init__(self, kind):
+            super().__init__()
+            self.automatic_optimization = False
+            self.own = torch.optim.Adam(self.parameters(), 1e-2) if kind == "its own" else None
+
+        def training_step(self, batch, index):  # noqa: ARG002
+            optimizer = self.own or self.optimizers(use_pl_optimizer=False)
+            loss = self.loss(batch)
+            self.train_metrics.append(loss.item())
+            optimizer.zero_grad()
+            self.manual_backward(loss)
+            optimizer.step()
+
+        def configure_optimizers(self):
+            return None if self.own else super().configure_optimizers()
+
+    return lambda kind: make_module(Raw, kind=kind)
+
+
+@pytest.mark.parametrize("kind", ["Lightning's", "its own"])
+def test_a_module_that_steps_a_raw_optimizer(
+    kind, fit, raw_module, make_monitor, make_trainer, make_loaders, assert_same_training, tmp_path
+):
+    monitor = make_monitor()
+    logger = TensorBoardLogger(tmp_path, name="run", version="0")
+    watched = fit(monitor, module=raw_module(kind), logger=logger)
+    trainer, module = watched
+    assert trainer.global_step == 0
+    assert monitor.failures == 0
+    assert monitor.history.epochs == [0, 1, 2]
+    assert len(set(monitor.history.column("l1"))) == 3
+    events = EventAccumulator(str(tmp_path / "run" / "0"), STORE_EVERYTHING_SIZE_GUIDANCE).Reload()
+    assert [event.step for event in events.Scalars("interactions/l1")] == [0, 2, 5]  # three batches an epoch
+    assert_same_training(watched, fit(module=raw_module(kind)))
+
+    trainer.save_checkpoint(tmp_path / "two.ckpt")
+    trainer.fit_loop.max_epochs = 3
+    trainer.fit(module, *make_loaders())
+    assert monitor.history.epochs == [0, 1, 2, 3]
+
+    resumed = make_monitor()
+    make_trainer(resumed, max_epochs=3).fit(raw_module(kind), *make_loaders(), ckpt_path=tmp_path / "two.ckpt")
+    assert resumed.history.epochs == [0, 1, 2, 3]
+    assert resumed.history.column("l1")[:3] == monitor.history.column("l1")[:3]
+
+
+def test_a_trained_network_is_not_measured_as_untrained(fit, raw_module, make_monitor, tmp_path):
+    trainer, _ = fit(module=raw_module("its own"))
+    trainer.save_checkpoint(tmp_path / "two.ckpt")
+    monitor = make_monitor()
+    fit(monitor, module=raw_module("its own"), ckpt_path=tmp_path / "two.ckpt", max_epochs=3)
+    assert monitor.history.epochs == [3]
 
 
 WORDS = [

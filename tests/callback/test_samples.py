@@ -30,6 +30,7 @@ from lightning_interactions.callback.samples import (
     split_batch,
     take_samples,
 )
+from lightning_interactions.masking.batches import leaves
 
 N = 40
 
@@ -62,7 +63,13 @@ def numbers_in(batches):
 
 def take(loaders, count, seed=0, **options):
     loaders = loaders if isinstance(loaders, list) else [loaders]
-    return take_samples(loaders, count, seed=seed, **options)
+
+    def prepare(batch, _):
+        """The whole batch, for it shows what the loader made."""
+        return Samples(batch, leaves(batch)[0])
+
+    samples, refused = take_samples(dict(enumerate(loaders)), count, seed=seed, prepare=prepare, **options)
+    return [some.inputs for some in samples], refused
 
 
 # -- splitting a batch -------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """Other Trainers, precisions and loops than the plain one."""
 
 import math
+import warnings
 
 import pytest
 import pytorch_lightning
@@ -8,7 +9,7 @@ import torch
 from torch.nn import functional
 from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
-from lightning_interactions import FeatureMapPatches
+from lightning_interactions import FeatureMapPatches, explain
 
 pytestmark = pytest.mark.usefixtures("quick")
 
@@ -131,3 +132,111 @@ def test_batches_in_dictionaries(fit, make_monitor, make_module, conv_module_cla
     assert monitor.failures == 0
     assert isinstance(monitor.variables, FeatureMapPatches)
     assert module.training
+
+
+class OwnBatch:
+    """What no rule for tuples and mappings understands, as libraries for graphs or volumes have them."""
+
+    def __init__(self, image, label, name):
+        self.image, self.label, self.name = image, label, name
+
+    def to(self, device):
+        return OwnBatch(self.image.to(device), self.label.to(device), self.name)
+
+
+@pytest.mark.parametrize("kind", ["a loader", "an iterable"])
+def test_iterable_data_whose_batches_are_of_their_own_kind(
+    kind, fit, make_monitor, make_module, conv_module_class, draw, assert_same_training
+):
+    class Stream(IterableDataset):
+        def __init__(self, n, seed):
+            self.data = draw(n, seed)
+
+        def __iter__(self):
+            for number, (images, labels) in enumerate(zip(*(part.split(8) for part in self.data), strict=True)):
+                yield OwnBatch(images, labels, str(number))
+
+    class Module(conv_module_class):
+        def transfer_batch_to_device(self, batch, device, dataloader_idx):  # noqa: ARG002
+            return batch.to(device)
+
+        def loss(self, batch):
+            return super().loss((batch.image, batch.label))
+
+        def log(self, name, value, **options):
+            super().log(name, value, **({"batch_size": 8} | options))  # which Lightning does not find in such a batch
+
+    def loaders():
+        streams = Stream(24, 1), Stream(20, 2)
+        return [DataLoader(stream, batch_size=None) if kind == "a loader" else stream for stream in streams]
+
+    monitor = make_monitor(n_samples=10, n_loss_samples=12, split_batch=lambda batch: (batch.image, batch.label))
+    watched = fit(monitor, module=make_module(Module), loaders=loaders())
+    assert monitor.failures == 0
+    assert monitor.history.column("n_samples") == [10, 10, 10]
+    images, labels = draw(20, 2)
+    assert torch.equal(monitor.held_out.inputs, images[:10])
+    assert torch.equal(monitor.held_out.targets, labels[:10])
+    assert [len(batch) for batch in monitor._samples.train_batches] == [8, 4]
+    assert_same_training(watched, fit(module=make_module(Module), loaders=loaders()))
+
+
+@pytest.mark.parametrize("held_out", ["classes", "mixed"])
+def test_labels_that_are_mixed(held_out, fit, make_monitor, draw, monitor_warnings, assert_same_training):
+    def mixed(rows):
+        """MixUp and smoothing, as a collation."""
+        images, labels = (torch.stack(list(part)) for part in zip(*rows, strict=True))
+        soft = functional.one_hot(labels, 3) * 0.9 + 0.1 / 3
+        share = 0.5 + torch.rand(()) / 2
+        return torch.lerp(images.roll(1, 0), images, share), torch.lerp(soft.roll(1, 0), soft, share)
+
+    def loaders():
+        held_out_collate = {"collate_fn": mixed} if held_out == "mixed" else {}
+        train, val = (TensorDataset(*draw(n, seed)) for n, seed in ((24, 1), (12, 2)))
+        return DataLoader(train, 8, shuffle=True, collate_fn=mixed), DataLoader(val, 8, **held_out_collate)
+
+    monitor = make_monitor(n_loss_samples=99)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        watched = fit(monitor, loaders=loaders())
+    assert monitor_warnings(caught) == []
+    assert monitor.failures == 0
+    assert all(math.isfinite(value) for record in monitor.history for value in record["noise_floor"])
+
+    module = watched[1].eval()
+    with torch.no_grad():
+        for batches, key in (("train_batches", "train_loss"), ("held_out_batches", "held_out_loss")):
+            batches = getattr(monitor._samples, batches)  # noqa: PLW2901
+            assert (batches[0].targets.ndim == 2) is (key == "train_loss" or held_out == "mixed")
+            whole = module(torch.cat([batch.inputs for batch in batches]))
+            expected = functional.cross_entropy(whole, torch.cat([batch.targets for batch in batches])).item()
+            assert monitor.history[2][key] == pytest.approx(expected, rel=1e-5)
+    targets = monitor.held_out.targets
+    classes = targets.argmax(dim=1) if targets.ndim == 2 else targets
+    found = explain(module, monitor.held_out.inputs, classes, monitor.variables)
+    assert torch.equal(found.values, monitor.interactions.values)
+    module.train()
+    assert_same_training(watched, fit(loaders=loaders()))
+
+
+def test_mixed_labels_for_an_output_and_a_loss_of_the_users_own(fit, make_monitor, draw):
+    images, labels = draw(6, 4)
+    soft = functional.one_hot(labels, 3) * 0.4 + 0.2
+
+    def output(logits, targets):
+        assert targets.shape == logits.shape
+        return (logits * targets).sum(dim=1)
+
+    monitor = make_monitor(samples=(images, soft), output=output)
+    fit(monitor, max_epochs=1)
+    assert monitor.failures == 0
+    assert monitor.history[1]["held_out_loss"] > 0
+
+
+def test_labels_of_several_classes_at_once_are_refused(fit, make_monitor, draw):
+    images, _ = draw(6, 4)
+    several = torch.tensor([[1.0, 1.0, 0.0]]).repeat(6, 1)
+    with pytest.raises(
+        ValueError, match=r"or the probabilities of all classes, got shape \(6, 3\)\. HINT: pass `loss=`"
+    ):
+        fit(make_monitor(samples=(images, several)), max_epochs=1)
