@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from experiments.figures.run_folder import RunFolder
     from lightning_interactions import InteractionMonitor, Interactions, Variables
 
-__all__ = ["Restored", "restore"]
+__all__ = ["Restored", "load_weights", "restore"]
 
 # Of Lightning's `fit`, not of the objects to be rebuilt.
 _OF_FIT = ("ckpt_path", "weights_only")
@@ -73,11 +73,7 @@ def restore(run: RunFolder, epoch: int) -> Restored:
         FileNotFoundError: if there is no such checkpoint.
         RuntimeError: if the network rebuilt does not give the outputs that the run has stored for this epoch.
     """
-    path = checkpoint_path(run.path, epoch)
-    if not path.exists():
-        kept = sorted(file.stem for file in path.parent.glob("epoch=*.ckpt"))
-        msg = f"The run '{run.path}' has no checkpoint of epoch {epoch}, only {kept}. HINT: choose another `--epoch`."
-        raise FileNotFoundError(msg)
+    weights = _weights(run, epoch)
     config = {key: value for key, value in run.config.items() if key not in _OF_FIT} | {"size": None}
     accelerator = config["trainer"]["accelerator"] if torch.cuda.is_available() else "cpu"
     trainer = {"logger": False, "accelerator": accelerator, "devices": 1, "enable_progress_bar": False}
@@ -88,7 +84,6 @@ def restore(run: RunFolder, epoch: int) -> Restored:
         cli = main(config, run=False)
     cli.datamodule.prepare_data()
     cli.datamodule.setup("fit")
-    weights = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
     cli.model.load_state_dict(weights)
     # No fit begins that would move it.
     cli.model.to(cli.trainer.strategy.root_device).eval()
@@ -103,6 +98,29 @@ def restore(run: RunFolder, epoch: int) -> Restored:
     )
     _check_repeats(restored, run.interactions(epoch))
     return restored
+
+
+def load_weights(module: LightningModule, run: RunFolder, epoch: int) -> None:
+    """Give a restored network the weights of another epoch of its run.
+
+    Args:
+        module: the network.
+        run: its run.
+        epoch: one of which there is a checkpoint.
+
+    Raises:
+        FileNotFoundError: if there is no such checkpoint.
+    """
+    module.load_state_dict(_weights(run, epoch))
+
+
+def _weights(run: RunFolder, epoch: int) -> dict[str, Any]:
+    path = checkpoint_path(run.path, epoch)
+    if not path.exists():
+        kept = sorted(file.stem for file in path.parent.glob("epoch=*.ckpt"))
+        msg = f"The run '{run.path}' has no checkpoint of epoch {epoch}, only {kept}. HINT: choose another `--epoch`."
+        raise FileNotFoundError(msg)
+    return torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
 
 
 def _check_repeats(restored: Restored, stored: Interactions) -> None:

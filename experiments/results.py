@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from experiments.confidence import held_out_confidence
 from experiments.figures.catalogue import FIGURES, make_figure
 from experiments.figures.table import numbers as table_numbers
 from experiments.record import surroundings
@@ -76,6 +77,7 @@ def collect(run: RunFolder, results: Path = RESULTS) -> Path:
         "data": _data(run),
         "config": _portable(run.config),
         "history": [{key: row.get(key) for key in _KEPT} for row in run.history],
+        "confidence": held_out_confidence(run),
         "figures": figures,
     }
     path = results / f"{name}.json"
