@@ -6,9 +6,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from experiments.data.files import Published
+from lightning_interactions.masking import tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,12 +72,7 @@ def load_tokenizer(name: str) -> Any:
         FileNotFoundError: as for :func:`load_config`.
         ValueError: if the folder holds no vocabulary; the library would take every word for an unknown one.
     """
-    vocabulary = "a tokenizer with its vocabulary, tokenizer.json or vocab.txt"
-    with _explained(name, vocabulary):
-        tokenizer = AutoTokenizer.from_pretrained(name)
-    if set(tokenizer.get_vocab()) <= set(tokenizer.all_special_tokens):
-        raise _published(name).wrong(Path(name), vocabulary, f"one of {len(tokenizer)} special tokens and no words")
-    return tokenizer
+    return tokenizer.load_tokenizer(name, _published(name).how_to_get)
 
 
 @contextmanager
