@@ -17,7 +17,7 @@ _MODULES = {
     ),
 }
 _NAMES = {
-    "checks": ("check_ranges", "check_whole"),
+    "checks": ("check_ranges", "check_whole", "reason_of"),
     "distribution.decay": ("Shrunk", "shrink"),
     "distribution.phases": ("EXPECTED_NOISE",),
     "distribution.reference": ("FIT_LISTS", "FIT_NUMBERS", "REFITS_PER_EPOCH", "check_reference", "unfitted"),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from experiments.data.files import Published
+from lightning_interactions.checks import reason_of
 from lightning_interactions.masking import tokenizer
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def _explained(name: str, expected: str) -> Iterator[None]:
     except ImportError:  # another library is needed, and the message says which
         raise
     except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = reason_of(error)
         if Path(name).is_dir():
             raise _published(name).wrong(Path(name), expected, f"what cannot be loaded ({reason})") from error
         msg = f"'{name}' is no folder here, and the hub did not give it ({reason}). HINT: {_published(name).how_to_get}"

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from lightning_interactions.checks import reason_of
+
 __all__ = ["load_tokenizer"]
 
 _WANTED = "a tokenizer with its vocabulary, tokenizer.json or vocab.txt"
@@ -38,7 +40,7 @@ def load_tokenizer(name: str, how_to_get: str = _HOW_TO_GET) -> Any:
     except ImportError:  # another library is needed, and the message says which
         raise
     except Exception as error:  # the library names damaged files in a dozen ways
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = reason_of(error)
         if Path(name).is_dir():
             raise _wrong(name, f"what cannot be loaded ({_at_fault(Path(name))}{reason})", how_to_get) from error
         msg = f"'{name}' is no folder here, and the hub did not give it ({reason}). HINT: {how_to_get}"

@@ -2,6 +2,7 @@
 
 import json
 import math
+import pickle
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torchvision.datasets import CIFAR10
+from torchvision.datasets.utils import calculate_md5
 from transformers import BertConfig, BertModel, BertTokenizerFast
 
 from experiments.figures.run_folder import RunFolder
@@ -135,6 +138,27 @@ def write_cifar10():
         return arrays
 
     return write
+
+
+@pytest.fixture
+def cifar_batches(tmp_path, monkeypatch):
+    """torchvision's layout with five batches of two images, and torchvision's own check of the files."""
+    folder = tmp_path / CIFAR10.base_folder
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (12, 3, 32, 32), dtype=np.uint8)
+    names = [*(f"data_batch_{number}" for number in range(1, 6)), "test_batch"]
+    for position, name in enumerate(names):
+        rows = slice(2 * position, 2 * position + 2)
+        batch = {"data": pixels[rows].reshape(2, -1), "labels": [position, position + 1]}
+        (folder / name).write_bytes(pickle.dumps(batch))
+    (folder / "batches.meta").write_bytes(pickle.dumps({"label_names": list("abcdefghij")}))
+    listed = [[name, calculate_md5(folder / name)] for name in names]
+    monkeypatch.setattr(CIFAR10, "train_list", listed[:5])
+    monkeypatch.setattr(CIFAR10, "test_list", listed[5:])
+    meta = {"filename": "batches.meta", "key": "label_names", "md5": calculate_md5(folder / "batches.meta")}
+    monkeypatch.setattr(CIFAR10, "meta", meta)
+    return folder, pixels
 
 
 @pytest.fixture(scope="session")
