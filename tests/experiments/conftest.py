@@ -16,7 +16,9 @@ from torchvision.datasets import CIFAR10
 from torchvision.datasets.utils import calculate_md5
 from transformers import BertConfig, BertModel, BertTokenizerFast
 
+from experiments.cli import main
 from experiments.figures.run_folder import RunFolder
+from experiments.sizes import CONFIGS
 from lightning_interactions import lattice, sparsify
 from lightning_interactions.callback.record import summarize
 from lightning_interactions.history import History
@@ -275,6 +277,58 @@ def miniature(
     write_sst2(home / "data" / "sst2")
     write_encoder(home / "data" / "models" / "minilm-l6")
     return home
+
+
+# -- a run ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def fit_lenet():
+    """Train a LeNet on images of noise: three variables, four images; ``fit_lenet(home, *options)`` is the CLI."""
+
+    def fit(home, *options):
+        with pytest.MonkeyPatch.context() as patch, torch.random.fork_rng():
+            patch.chdir(home)
+            patch.setattr(sys, "argv", ["experiments"])
+            for name in ("PL_GLOBAL_SEED", "PL_SEED_WORKERS"):
+                patch.setenv(name, "0")
+            return main(
+                [
+                    "fit",
+                    f"--config={CONFIGS / 'lenet_mnist.yaml'}",
+                    f"--config={CONFIGS / 'small' / 'lenet_mnist.yaml'}",
+                    "--n=3",
+                    "--data.init_args.n_train=100",
+                    "--data.init_args.n_test=60",
+                    "--monitor.at_epochs=[0, 1, 3]",
+                    "--monitor.n_samples=4",
+                    "--monitor.n_loss_samples=20",
+                    "--similarity.at_epochs=[3]",
+                    "--similarity.n_classes=2",
+                    "--similarity.samples_per_class=3",
+                    "--trainer.enable_progress_bar=false",
+                    "--trainer.enable_model_summary=false",
+                    "--trainer.max_epochs=3",
+                    *options,
+                ]
+            )
+
+    return fit
+
+
+@pytest.fixture(scope="session")
+def lenet_home(tmp_path_factory, write_mnist):
+    """A working directory with the data that a LeNet takes."""
+    home = tmp_path_factory.mktemp("lenet")
+    write_mnist(home / "data", n_train=300, n_test=100)
+    return home
+
+
+@pytest.fixture(scope="session")
+def lenet_run(lenet_home, fit_lenet):
+    """A finished run of three epochs, measured at 0, 1 and 3, not to be changed: the CLI and the folder."""
+    cli = fit_lenet(lenet_home)
+    return cli, lenet_home / "runs" / "lenet_mnist" / "small-seed0"
 
 
 @pytest.fixture
