@@ -97,6 +97,6 @@ def _published(name: str) -> Published:
         f"get config.json, model.safetensors and the tokenizer's files of an encoder from https://huggingface.co and"
         f" put them into '{name}'; of MiniLM with 6 layers:"
         f" hf download nreimers/MiniLM-L6-H384-uncased --local-dir {name}."
-        f" Or name another folder or model of the hub by --model.network.init_args.checkpoint,"
-        f" --data.init_args.tokenizer and --monitor.variables.init_args.tokenizer.",
+        f" Or name another folder or model of the hub by --model.network.init_args.pretrained; where the weights are"
+        f" random, another tokenizer by --data.init_args.tokenizer and --monitor.variables.init_args.tokenizer.",
     )

@@ -246,16 +246,16 @@ def write_sst2():
 def write_encoder():
     """A BERT of one narrow layer with random weights, and its tokenizer, as the Hugging Face library saves them."""
 
-    def write(folder):
+    def write(folder, hidden_size=16, first=()):
         folder.mkdir(parents=True, exist_ok=True)
-        vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", ".", *WORDS]
+        vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *first, "the", ".", *WORDS]
         (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n")
         BertTokenizerFast(str(folder / "vocab.txt")).save_pretrained(folder)
         with torch.random.fork_rng():
             torch.manual_seed(0)
             config = BertConfig(
                 vocab_size=len(vocabulary),
-                hidden_size=16,
+                hidden_size=hidden_size,
                 num_hidden_layers=1,
                 num_attention_heads=2,
                 intermediate_size=32,
