@@ -13,11 +13,11 @@ _MODULES = {
     "extraction": ("cholesky", "lapack", "normal_matrix", "sign_dual", "symmetric_inverse"),
     "masking": (
         *("batches", "choose", "compiled", "devices", "fallback", "layer_bytes", "layers", "local", "padding"),
-        *("patches", "ways"),
+        *("patches", "tokenizer", "ways"),
     ),
 }
 _NAMES = {
-    "checks": ("check_ranges", "check_whole"),
+    "checks": ("check_ranges", "check_whole", "reason_of"),
     "distribution.decay": ("Shrunk", "shrink"),
     "distribution.phases": ("EXPECTED_NOISE",),
     "distribution.reference": ("FIT_LISTS", "FIT_NUMBERS", "REFITS_PER_EPOCH", "check_reference", "unfitted"),

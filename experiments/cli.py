@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lightning.pytorch import LightningDataModule
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
@@ -16,6 +16,9 @@ from experiments.record import RunRecord
 from experiments.schedule import ScheduledMonitor
 from experiments.similarity import SimilarityMonitor
 from experiments.summary import print_summary
+
+if TYPE_CHECKING:
+    from jsonargparse import Namespace
 
 __all__ = ["ExperimentCLI", "main"]
 
@@ -38,8 +41,9 @@ class ExperimentCLI(LightningCLI):
         parser.link_arguments("n", "monitor.variables.init_args.n_variables")
 
     def before_instantiate_classes(self) -> None:
-        """Name the run's folder, and write the run's seed where the data have none of their own."""
+        """Name the run's folder, and write the run's seed and tokenizer where they are to be used."""
         config = self.config[self.subcommand] if self.subcommand else self.config
+        _follow_pretrained(config)
         seed = config.seed_everything
         if "seed" in config.data.init_args and config.data.init_args.seed is None:
             config.data.init_args.seed = seed
@@ -63,6 +67,17 @@ class ExperimentCLI(LightningCLI):
         monitor: ScheduledMonitor = self.config_init[self.subcommand].monitor
         if self.trainer.is_global_zero and monitor.folder is not None and len(monitor.history):
             print_summary(monitor.history, Path(monitor.folder), monitor.phase_detector.phase_message, Console())
+
+
+def _follow_pretrained(config: Namespace) -> None:
+    """A network that is pretrained has its own size, and takes only what its own tokenizer returns."""
+    name = config.get("model.network.init_args.pretrained")
+    if not isinstance(name, str):
+        return
+    followers = dict.fromkeys(("data.init_args.tokenizer", "monitor.variables.init_args.tokenizer"), name)
+    for option, value in (followers | {"model.network.init_args.config": None}).items():
+        if option in config:
+            config[option] = value
 
 
 def main(arguments: Any = None, *, run: bool = True) -> ExperimentCLI:

@@ -22,6 +22,7 @@ _USAGE = """python -m experiments fit --config FILE [--config FILE] [options]
 the paper's size    python -m experiments fit --config configs/lenet_mnist.yaml
 the small size      the same with --config configs/small/lenet_mnist.yaml behind it
 after a kill        the same with --ckpt_path last
+another encoder     of text: the same with --model.network.init_args.pretrained=FOLDER_OR_HUB_NAME
 all that is set     the same with --print_config
 options of a class  python -m experiments fit --data.help experiments.data.mnist.Mnist"""
 

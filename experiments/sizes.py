@@ -10,7 +10,7 @@ from lightning.pytorch.core.saving import load_hparams_from_yaml
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["CONFIGS", "SIZES", "Size", "changes", "config_files"]
+__all__ = ["CONFIGS", "SIZES", "Size", "changes", "config_files", "leaves"]
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 """The folder of configurations: the paper's size, and in a folder of its name what each other size changes."""
@@ -60,7 +60,7 @@ def changes(run: str, size: str, configs: Path = CONFIGS) -> list[str]:
         words such as ``"label_noise 0.01 → 0.1"``, in the order of the file.
     """
     paper, *over = (
-        dict(_leaves(load_hparams_from_yaml(path, use_omegaconf=False))) for path in config_files(run, size, configs)
+        dict(leaves(load_hparams_from_yaml(path, use_omegaconf=False))) for path in config_files(run, size, configs)
     )
     return [
         f"{key.rpartition('.')[2]} {_short(paper.get(key))} → {_short(value)}"
@@ -70,10 +70,20 @@ def changes(run: str, size: str, configs: Path = CONFIGS) -> list[str]:
     ]
 
 
-def _leaves(config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def leaves(config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Every option of a configuration, and its value.
+
+    Args:
+        config: mappings in mappings.
+        prefix: of every option's name.
+
+    Example:
+        >>> list(leaves({"n": 10, "trainer": {"max_epochs": 5}}))
+        [('n', 10), ('trainer.max_epochs', 5)]
+    """
     for key, value in config.items():
         if isinstance(value, dict):
-            yield from _leaves(value, f"{prefix}{key}.")
+            yield from leaves(value, f"{prefix}{key}.")
         else:
             yield prefix + key, value
 

@@ -94,6 +94,8 @@ def _transformer(network: dict[str, Any]) -> str:
     if "pretrained" not in network:
         return ""
     if network["pretrained"]:
-        return f"the pretrained `{Path(network['checkpoint']).name}` in the place of the pretrained BERT-Medium"
+        # Results from before there was one option say only that it is, and have the name beside it.
+        name = network["checkpoint"] if network["pretrained"] is True else network["pretrained"]
+        return f"the pretrained `{Path(name).name}` in the place of the pretrained BERT-Medium"
     shape = network["config"]
     return f"random weights, {shape['num_hidden_layers']} layers of {shape['hidden_size']} units"

@@ -6,7 +6,7 @@ import math
 from numbers import Integral
 from typing import Any
 
-__all__ = ["check_ranges", "check_whole"]
+__all__ = ["check_ranges", "check_whole", "reason_of"]
 
 
 def check_whole(*, minimum: int | None = None, hint: str = "", **named: Any) -> None:
@@ -57,3 +57,13 @@ def check_ranges(**named: tuple[float, float]) -> None:
         if not 0 < low < high < math.inf:
             msg = f"`{name}` must be (low, high) with 0 < low < high, got {(low, high)!r}."
             raise ValueError(msg)
+
+
+def reason_of(error: Exception) -> str:
+    r"""What an error of another library says, in one line for a message of ours; its kind where it says nothing.
+
+    Example:
+        >>> reason_of(OSError("no space left:\n  /data")), reason_of(EOFError())
+        ('no space left: /data', 'EOFError')
+    """
+    return " ".join(str(error).split()) or type(error).__name__

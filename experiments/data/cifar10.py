@@ -12,7 +12,7 @@ from torchvision.datasets.utils import calculate_md5, check_integrity
 
 from experiments.data.classification import ClassificationData
 from experiments.data.dataset import Split, check_labels
-from experiments.data.files import Published
+from experiments.data.files import Published, is_whole
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,7 +30,7 @@ class Cifar10(ClassificationData):
 
     Args:
         root: folder under which the data lie.
-        download: let torchvision fetch what is missing.
+        download: let torchvision fetch the data if they are missing or damaged.
         **options: as for :class:`ClassificationData`.
     """
 
@@ -45,9 +45,12 @@ class Cifar10(ClassificationData):
         self.download = download
 
     def prepare_data(self) -> None:
-        """Fetch the data if that was asked for and they are not there."""
-        if self.download and not (self.root / "cifar10.npz").exists():
-            CIFAR10(self.root, download=True)
+        """Fetch the data if that was asked for and they are not there, or not whole."""
+        published, folder = _published(self.root), CIFAR10.base_folder
+        if not self.download or (self.root / "cifar10.npz").exists():
+            return
+        if not is_whole(lambda: _check_batches(self.root / folder, published)):
+            published.fetch(lambda root: CIFAR10(root, download=True), self.root, folder, [CIFAR10.url])
 
     def read(self) -> tuple[Split, Split]:
         """See :meth:`ClassificationData.read`."""
@@ -59,28 +62,33 @@ class Cifar10(ClassificationData):
         return super().prepare(raw.permute(2, 0, 1))
 
     def _read_batches(self, published: Published) -> tuple[Split, Split]:
-        folder = self.root / CIFAR10.base_folder
-        if not folder.is_dir():
-            raise published.missing(folder)
-        listed = [*CIFAR10.train_list, *CIFAR10.test_list, [CIFAR10.meta["filename"], CIFAR10.meta["md5"]]]
-        for name, digest in listed:
-            path = folder / name
-            if not path.is_file():
-                raise published.missing(path)
-            if not check_integrity(path, digest):
-                got = f"one of {path.stat().st_size} bytes with the MD5 {calculate_md5(path)}"
-                raise published.wrong(path, f"the published file with the MD5 {digest}", got)
+        _check_batches(self.root / CIFAR10.base_folder, published)
         parts = (CIFAR10(self.root, train=train) for train in (True, False))
         train, test = (Split(torch.from_numpy(part.data), torch.tensor(part.targets)) for part in parts)
         return train, test
 
 
+def _check_batches(folder: Path, published: Published) -> None:
+    """Refuse files of torchvision's layout that are missing or not the published ones."""
+    if not folder.is_dir():
+        raise published.missing(folder)
+    listed = [*CIFAR10.train_list, *CIFAR10.test_list, [CIFAR10.meta["filename"], CIFAR10.meta["md5"]]]
+    for name, digest in listed:
+        path = folder / name
+        if not path.is_file():
+            raise published.missing(path)
+        if not check_integrity(path, digest):
+            got = f"one of {path.stat().st_size} bytes with the MD5 {calculate_md5(path)}"
+            raise published.wrong(path, f"the published file with the MD5 {digest}", got)
+
+
 def _published(root: Path) -> Published:
     return Published(
         "CIFAR-10",
-        f"get cifar-10-python.tar.gz from https://www.cs.toronto.edu/~kriz/cifar.html and unpack it in '{root}', or let"
-        f" torchvision do so with --data.init_args.download=true. A file '{root / 'cifar10.npz'}' with x_train,"
-        f" y_train, x_test and y_test, as Keras hands the data out, will do as well.",
+        f"get cifar-10-python.tar.gz from https://www.cs.toronto.edu/~kriz/cifar.html and unpack it in '{root}'."
+        f" A file '{root / 'cifar10.npz'}' with x_train, y_train, x_test and y_test, as Keras hands the data out, will"
+        f" do as well.",
+        can_be_fetched=True,
     )
 
 

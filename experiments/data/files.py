@@ -1,15 +1,22 @@
-"""Messages about data that are missing or not what they should be: which file, and what to get from whose site."""
+"""Data as their owners publish them: fetched where that can be done, otherwise what to get from whose site.
+
+A message about data that are missing or not what they should be names the file.
+"""
 
 from __future__ import annotations
 
 import reprlib
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from pathlib import Path
+from lightning_interactions.checks import reason_of
 
-__all__ = ["Published", "short"]
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+__all__ = ["Published", "is_whole", "short"]
 
 _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = 80
@@ -21,7 +28,8 @@ class Published:
 
     Args:
         name: of the data set.
-        how_to_get: what to get, from whose site, and where to put it.
+        by_hand: what to get, from whose site, and where to put it.
+        can_be_fetched: whether ``--data.init_args.download=true`` does so.
 
     Example:
         >>> from pathlib import Path
@@ -31,7 +39,14 @@ class Published:
     """
 
     name: str
-    how_to_get: str
+    by_hand: str
+    can_be_fetched: bool = False
+
+    @property
+    def how_to_get(self) -> str:
+        """Every way to the data."""
+        by_torchvision = " Or let torchvision do so with --data.init_args.download=true."
+        return self.by_hand + by_torchvision * self.can_be_fetched
 
     def missing(self, wanted: Path) -> FileNotFoundError:
         """The error for a file or folder that is not there."""
@@ -54,6 +69,32 @@ class Published:
         """The error for a line of a table; a long one is shown in part. Lines are counted from 1."""
         return self.wrong(path, f"{expected} in every line", f"{short(line)} in line {number}")
 
+    def fetch(self, download: Callable[[Path], Any], root: Path, folder: str, sites: Sequence[str]) -> None:
+        """Download the data; their files come to ``root / folder`` whole, and no sooner than all of them are there.
+
+        Args:
+            download: fetches the data into a folder that it is given, below which they lie in ``folder``.
+            root: folder under which the data lie.
+            folder: where in it.
+            sites: from where, for the message.
+
+        Raises:
+            FileNotFoundError: if that fails; with the reason, and how to do it by hand.
+        """
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix="download-", dir=root) as fetched:
+                download(Path(fetched))
+                (root / folder).mkdir(parents=True, exist_ok=True)
+                for path in Path(fetched, folder).iterdir():
+                    path.replace(root / folder / path.name)
+        except Exception as error:  # the network, the site, the archive and the disk fail in a dozen ways
+            msg = (
+                f"{self.name} could not be downloaded from {' or '.join(sites)} ({reason_of(error)})."
+                f" HINT: {self.by_hand}"
+            )
+            raise FileNotFoundError(msg) from error
+
     def lines(self, path: Path) -> list[str]:
         """The lines of a text file.
 
@@ -68,6 +109,21 @@ class Published:
                 return [line.removesuffix("\n") for line in file]
         except UnicodeDecodeError as error:
             raise self.wrong(path, "UTF-8 text", f"other bytes ({error})") from error
+
+
+def is_whole(read: Callable[[], Any]) -> bool:
+    """Whether data are there and as they should be: whether reading them raises nothing of :class:`Published`.
+
+    Example:
+        >>> published = Published("Birds", "get birds.zip from https://birds.example and unpack it in 'data'.")
+        >>> is_whole(lambda: published.lines(Path("nowhere", "birds.txt")))
+        False
+    """
+    try:
+        read()
+    except (FileNotFoundError, ValueError):
+        return False
+    return True
 
 
 def short(value: Any) -> str:

@@ -13,13 +13,14 @@ from torchvision.transforms.v2.functional import resize
 
 from experiments.data.classification import ClassificationData
 from experiments.data.dataset import Split, check_labels
-from experiments.data.files import Published
+from experiments.data.files import Published, is_whole
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 __all__ = ["Mnist"]
 
+_FOLDER = "MNIST/raw"
 _PARTS = ("train", "t10k")
 _SHAPE = (28, 28)
 _CLASSES = range(10)
@@ -33,7 +34,7 @@ class Mnist(ClassificationData):
 
     Args:
         root: folder under which the data lie.
-        download: let torchvision fetch what is missing.
+        download: let torchvision fetch the data if they are missing or damaged.
         image_size: height and width in pixels; the originals have 28.
         **options: as for :class:`ClassificationData`.
     """
@@ -51,26 +52,18 @@ class Mnist(ClassificationData):
         self.image_size = image_size
 
     def prepare_data(self) -> None:
-        """Fetch the data if that was asked for and they are not there."""
-        if self.download:
-            MNIST(self.root, download=True)
+        """Fetch the data if that was asked for and they are not there, or not whole."""
+        published = _published(self.root)
+        if self.download and not is_whole(lambda: [_read_part(self.root, part, published) for part in _PARTS]):
+            published.fetch(lambda root: MNIST(root, download=True), self.root, _FOLDER, MNIST.mirrors)
 
     def read(self) -> tuple[Split, Split]:
         """See :meth:`ClassificationData.read`."""
-        train, test = (self._read_part(part) for part in _PARTS)
+        published = _published(self.root)
+        train, test = (self._split(*_read_part(self.root, part, published)) for part in _PARTS)
         return train, test
 
-    def _read_part(self, part: str) -> Split:
-        published = _published(self.root)
-        images_path, labels_path = (
-            self.root / "MNIST" / "raw" / f"{part}-{kind}-ubyte" for kind in ("images-idx3", "labels-idx1")
-        )
-        images, labels = _read_idx(images_path, 3, published), _read_idx(labels_path, 1, published).long()
-        if tuple(images.shape[1:]) != _SHAPE or not len(images):
-            raise published.wrong(images_path, "images of the shape (samples, 28, 28)", f"{tuple(images.shape)}")
-        if len(labels) != len(images):
-            raise published.wrong(labels_path, f"{len(images)} labels, one for each image", f"{len(labels)}")
-        check_labels(labels, _CLASSES, labels_path, published)
+    def _split(self, images: Tensor, labels: Tensor) -> Split:
         # All at once is much faster than one by one.
         return Split(resize(images.unsqueeze(1), [self.image_size] * 2, antialias=True), labels)
 
@@ -78,9 +71,21 @@ class Mnist(ClassificationData):
 def _published(root: Path) -> Published:
     return Published(
         "MNIST",
-        f"get the four files from http://yann.lecun.com/exdb/mnist/ and unpack them in '{root / 'MNIST' / 'raw'}', or"
-        f" let torchvision do so with --data.init_args.download=true.",
+        f"get the four files from http://yann.lecun.com/exdb/mnist/ and unpack them in '{root / _FOLDER}'.",
+        can_be_fetched=True,
     )
+
+
+def _read_part(root: Path, part: str, published: Published) -> tuple[Tensor, Tensor]:
+    """Images ``(samples, 28, 28)`` and labels ``(samples,)`` as they are stored."""
+    images_path, labels_path = (root / _FOLDER / f"{part}-{kind}-ubyte" for kind in ("images-idx3", "labels-idx1"))
+    images, labels = _read_idx(images_path, 3, published), _read_idx(labels_path, 1, published).long()
+    if tuple(images.shape[1:]) != _SHAPE or not len(images):
+        raise published.wrong(images_path, "images of the shape (samples, 28, 28)", f"{tuple(images.shape)}")
+    if len(labels) != len(images):
+        raise published.wrong(labels_path, f"{len(images)} labels, one for each image", f"{len(labels)}")
+    check_labels(labels, _CLASSES, labels_path, published)
+    return images, labels
 
 
 def _read_idx(path: Path, n_axes: int, published: Published) -> Tensor:

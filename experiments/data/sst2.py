@@ -28,7 +28,8 @@ class Sst2(ClassificationData):
 
     Args:
         root: folder of the two files.
-        tokenizer: folder or hub name of a Hugging Face tokenizer.
+        tokenizer: folder or hub name of a Hugging Face tokenizer; on the command line, that of a pretrained network
+            where there is one.
         max_length: longest sentence in tokens; what is longer is cut.
         batch_size: training sentences in a batch.
         **options: as for :class:`ClassificationData`.

@@ -6,9 +6,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoConfig, AutoModelForSequenceClassification
 
 from experiments.data.files import Published
+from lightning_interactions.checks import reason_of
+from lightning_interactions.masking import tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,12 +73,7 @@ def load_tokenizer(name: str) -> Any:
         FileNotFoundError: as for :func:`load_config`.
         ValueError: if the folder holds no vocabulary; the library would take every word for an unknown one.
     """
-    vocabulary = "a tokenizer with its vocabulary, tokenizer.json or vocab.txt"
-    with _explained(name, vocabulary):
-        tokenizer = AutoTokenizer.from_pretrained(name)
-    if set(tokenizer.get_vocab()) <= set(tokenizer.all_special_tokens):
-        raise _published(name).wrong(Path(name), vocabulary, f"one of {len(tokenizer)} special tokens and no words")
-    return tokenizer
+    return tokenizer.load_tokenizer(name, _published(name).how_to_get)
 
 
 @contextmanager
@@ -87,7 +84,7 @@ def _explained(name: str, expected: str) -> Iterator[None]:
     except ImportError:  # another library is needed, and the message says which
         raise
     except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = reason_of(error)
         if Path(name).is_dir():
             raise _published(name).wrong(Path(name), expected, f"what cannot be loaded ({reason})") from error
         msg = f"'{name}' is no folder here, and the hub did not give it ({reason}). HINT: {_published(name).how_to_get}"
@@ -100,6 +97,6 @@ def _published(name: str) -> Published:
         f"get config.json, model.safetensors and the tokenizer's files of an encoder from https://huggingface.co and"
         f" put them into '{name}'; of MiniLM with 6 layers:"
         f" hf download nreimers/MiniLM-L6-H384-uncased --local-dir {name}."
-        f" Or name another folder or model of the hub by --model.network.init_args.checkpoint,"
-        f" --data.init_args.tokenizer and --monitor.variables.init_args.tokenizer.",
+        f" Or name another folder or model of the hub by --model.network.init_args.pretrained; where the weights are"
+        f" random, another tokenizer by --data.init_args.tokenizer and --monitor.variables.init_args.tokenizer.",
     )

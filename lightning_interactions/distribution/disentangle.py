@@ -112,8 +112,8 @@ def disentangle(
         reference: :math:`I^*`, what the decay is made from: usually the network at the end of the normal phase. Fitting
             a network to itself always succeeds, with :math:`\delta \to 0`, and says nothing. Many fits with one
             reference are faster with its :class:`~.decay.Decays`.
-        threshold: effects of the reference up to this absolute value are left out; ``None`` takes its own, 0 none. No
-            use with ``Decays``, which are made after that.
+        threshold: effects of the reference up to this absolute value are left out; ``None`` takes its own, 0 none. Of
+            ``Decays``, which are made after that, only ``None`` is taken.
         delta_range: the :math:`\delta` allowed.
         alpha_range: the :math:`\alpha` allowed.
         bootstraps: resamplings of the samples; those of the reference are drawn along where there are as many.
@@ -127,7 +127,7 @@ def disentangle(
         TypeError: if the reference is no :class:`~lightning_interactions.Interactions`, or ``bootstraps`` no
             whole number.
         ValueError: if the shapes or the orders do not match the reference's, for strength that is not finite, negative
-            or all zero, or for a range that is reversed or not positive.
+            or all zero, for a range that is reversed or not positive, or for a threshold beside ``Decays``.
 
     Example:
         >>> import torch
@@ -144,7 +144,7 @@ def disentangle(
         check_interactions(reference=reference)
     check_whole(minimum=0, bootstraps=bootstraps)
     check_ranges(delta_range=delta_range, alpha_range=alpha_range)
-    of_reference = reference if isinstance(reference, Decays) else Decays(*salient_effects(reference, threshold))
+    of_reference = _decays(reference, threshold)
     strength = _stacked(positive, negative, of_reference.n_variables)
     low, high = delta_range
     log_deltas = torch.linspace(math.log(low), math.log(high), _DELTAS, dtype=torch.float64)
@@ -169,6 +169,18 @@ def disentangle(
         allowed = plausible.allowed(shares, losses, shares[-1].item(), coverage)
     intervals = _intervals(tried, log_deltas.exp()[cells.rows], alphas[cells.columns], point, (shares, losses, allowed))
     return _result(point, intervals, mean, decay_shape)
+
+
+def _decays(reference: Interactions | Effects | Decays, threshold: float | None) -> Decays:
+    if not isinstance(reference, Decays):
+        return Decays(*salient_effects(reference, threshold))
+    if threshold is not None:
+        msg = (
+            f"`threshold` must be None where `reference` is Decays, got {threshold}: their effects are chosen already."
+            f" HINT: make them of `salient_effects(interactions, threshold)`, or pass the interactions."
+        )
+        raise ValueError(msg)
+    return reference
 
 
 def _between_neighbours(values: Tensor, best: float) -> Tensor:

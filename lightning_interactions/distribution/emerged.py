@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from lightning_interactions.checks import check_ranges
-from lightning_interactions.distribution.decay import decay
+from lightning_interactions.distribution.decay import Decays
 from lightning_interactions.distribution.spindle import spindle
 from lightning_interactions.distribution.strength import (
     check_strength,
@@ -32,7 +32,7 @@ from lightning_interactions.interactions import check_same_n_variables, common_r
 from lightning_interactions.masking.devices import new_tensors_on_cpu
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from lightning_interactions.interactions import Interactions
 
@@ -46,6 +46,7 @@ __all__ = [
 ]
 
 _GRID = 61
+_DELTA_RANGE = (1e-6, 1.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -235,7 +236,7 @@ def fit_decay(
     reference: Interactions,
     *,
     threshold: float | None = None,
-    delta_range: tuple[float, float] = (1e-6, 1.0),
+    delta_range: tuple[float, float] = _DELTA_RANGE,
 ) -> ShapeFit:
     r"""Fit the decay of Eq. 8 alone, by least squares over :math:`\delta` and :math:`\gamma \ge 0`.
 
@@ -255,6 +256,7 @@ def fit_decay(
 
     Example:
         >>> from lightning_interactions import sparsify
+        >>> from lightning_interactions.distribution.decay import decay
         >>> reference = sparsify(torch.tensor([[0.0, 1.0, 2.0, 3.5, 1.0, 2.5, 3.0, 5.0]]))
         >>> fit = fit_decay(*decay(reference.and_, reference.or_, delta=0.1, gamma=2.0), reference, threshold=0.0)
         >>> round(fit.shape, 3), round(fit.size, 3), round(fit.r_squared, 6)
@@ -262,12 +264,25 @@ def fit_decay(
     """
     check_same_n_variables(len(positive), reference=reference)
     check_ranges(delta_range=delta_range)
-    and_, or_ = salient_effects(reference, threshold)
+    (fit,) = _fit_decays([(positive, negative)], reference, threshold, delta_range)
+    return fit
+
+
+@new_tensors_on_cpu()
+def _fit_decays(
+    distributions: Sequence[tuple[Tensor, Tensor]],
+    reference: Interactions,
+    threshold: float | None = None,
+    delta_range: tuple[float, float] = _DELTA_RANGE,
+) -> list[ShapeFit]:
+    """The decay of one reference fitted to several distributions; its curves on the grid, where all begin, once."""
+    decays = Decays(*salient_effects(reference, threshold))
 
     def curves(deltas: Tensor) -> Tensor:
-        return torch.cat(decay(and_, or_, deltas), dim=-1)
+        made = decays.both_signs_kept if len(deltas) > 1 else decays.both_signs
+        return made(deltas).mean(dim=1)
 
-    return _fit(positive, negative, curves, delta_range, logarithmic=True)
+    return [_fit(*both, curves, delta_range, logarithmic=True) for both in distributions]
 
 
 def _described(
@@ -283,10 +298,11 @@ def _described(
     """
     if not (positive + negative).any():
         return Emerged(positive, negative, spindle=None, decay=None)
-    decays = [] if reference is None else [fit_decay(positive, negative, reference)]
-    if reference is not None and either_sign:
-        fit = fit_decay(negative, positive, reference)
-        decays.append(replace(fit, positive=fit.negative, negative=fit.positive))
+    decays = []
+    if reference is not None:
+        turned = [(negative, positive)] * either_sign
+        straight, *others = _fit_decays([(positive, negative), *turned], reference)
+        decays = [straight, *(replace(fit, positive=fit.negative, negative=fit.positive) for fit in others)]
     return Emerged(
         positive,
         negative,

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from lightning_interactions.masking.batches import join_rows, repeat_rows, to_device
+from lightning_interactions.masking.tokenizer import load_tokenizer
 from lightning_interactions.masking.variables import Draw, Variables, mask_regions, sample_generators
 
 if TYPE_CHECKING:
@@ -61,8 +62,9 @@ class TokenWords(Variables):
         seed: decides, together with the sentence, which words are drawn.
 
     Raises:
-        ValueError: if the tokenizer has no mask token and no ``baseline`` is given; when used, if the inputs hold no
-            ``"input_ids"``.
+        FileNotFoundError: for the name of a tokenizer that neither the disk nor the hub has.
+        ValueError: if the tokenizer has no mask token and no ``baseline`` is given, or its folder is damaged or holds
+            no vocabulary; when used, if the inputs hold no ``"input_ids"``.
 
     Example:
         Usually ``tokenizer = AutoTokenizer.from_pretrained(…)``; this one knows seven words.
@@ -88,7 +90,7 @@ class TokenWords(Variables):
         seed: int = 0,
     ) -> None:
         super().__init__(n_variables, seed=seed)
-        self.tokenizer = _load_tokenizer(tokenizer)
+        self.tokenizer = load_tokenizer(tokenizer) if isinstance(tokenizer, str) else tokenizer
         self.stop_words = STOP_WORDS if stop_words is None else frozenset(word.lower() for word in stop_words)
         baseline = self.tokenizer.mask_token_id if baseline is None else baseline
         if baseline is None:
@@ -224,17 +226,6 @@ class TokenWords(Variables):
         # Byte-level BPE keeps contractions in one word: "don't" means no more than "don" and "t".
         parts = re.findall(r"\w+", word.lower())
         return word.lower() not in self.stop_words and any(part not in self.stop_words for part in parts)
-
-
-def _load_tokenizer(tokenizer: Any) -> Any:
-    if not isinstance(tokenizer, str):
-        return tokenizer
-    try:
-        from transformers import AutoTokenizer  # noqa: PLC0415  # transformers is an optional extra
-    except ImportError as error:
-        msg = "A tokenizer given by name needs `transformers`. HINT: pip install 'lightning-interactions[experiments]'."
-        raise ImportError(msg) from error
-    return AutoTokenizer.from_pretrained(tokenizer)
 
 
 def _is_shaped(value: Any, shape: torch.Size) -> bool:

@@ -94,6 +94,13 @@ def test_many_fits_can_share_the_decays_of_one_reference(reference):
         assert torch.equal(shared.residual, alone.residual)
 
 
+@pytest.mark.parametrize("threshold", [0.0, 0.5])
+def test_a_threshold_comes_too_late_for_decays(reference, threshold):
+    strength = mixture(reference, 0.2, noise=0.3)
+    with pytest.raises(ValueError, match=rf"`threshold` must be None .* got {threshold}: .* HINT: make them of"):
+        disentangle(*strength, Decays(reference.and_, reference.or_), threshold=threshold)
+
+
 def test_no_other_parameters_fit_better(reference):
     """A global search over all four parameters at once, with no grid and no closed form."""
     strength = mixture(reference, 0.35, noise=0.4, seed=5)

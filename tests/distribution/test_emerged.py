@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lightning_interactions import InputPatches, decay, explain, spindle
+from lightning_interactions.distribution.decay import Decays
 from lightning_interactions.distribution.emerged import (
     emerged_between,
     emerged_under_noise,
@@ -171,6 +172,27 @@ def test_a_decay_is_found_again_and_fits_better_than_a_spindle(random_interactio
     assert fit.r_squared == pytest.approx(1, abs=1e-9)
     torch.testing.assert_close(fit.positive, up, rtol=1e-5, atol=1e-8)
     assert fit_spindle(up, down).r_squared < fit.r_squared
+
+
+def test_either_sign_of_a_change_is_fitted_with_the_same_curves(random_interactions, monkeypatch):
+    """The better of two fits on their own, though the curves on the grid are made once."""
+    clean, noisy = random_interactions(4, 6, seed=3), random_interactions(4, 6, seed=4)
+    made = []
+    both_signs = Decays.both_signs
+    monkeypatch.setattr(
+        Decays, "both_signs", lambda self, deltas: (made.append(len(deltas)), both_signs(self, deltas))[1]
+    )
+    found = emerged_under_noise(clean, noisy, reference=clean)
+    grids = [count for count in made if count > 1]
+    straight = fit_decay(found.positive, found.negative, clean)
+    turned = fit_decay(found.negative, found.positive, clean)
+    best = max(straight, turned, key=lambda fit: fit.r_squared)
+
+    assert len(grids) == 1
+    assert (found.decay.shape, found.decay.size, found.decay.r_squared) == (best.shape, best.size, best.r_squared)
+    sides = (best.positive, best.negative) if best is straight else (best.negative, best.positive)
+    assert torch.equal(found.decay.positive, sides[0])
+    assert torch.equal(found.decay.negative, sides[1])
 
 
 def test_strength_that_is_the_same_everywhere_has_no_variance_to_explain():

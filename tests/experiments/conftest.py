@@ -2,6 +2,7 @@
 
 import json
 import math
+import pickle
 import shutil
 import subprocess
 import sys
@@ -11,9 +12,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torchvision.datasets import CIFAR10
+from torchvision.datasets.utils import calculate_md5
 from transformers import BertConfig, BertModel, BertTokenizerFast
 
+from experiments.cli import main
 from experiments.figures.run_folder import RunFolder
+from experiments.sizes import CONFIGS
 from lightning_interactions import lattice, sparsify
 from lightning_interactions.callback.record import summarize
 from lightning_interactions.history import History
@@ -137,6 +142,27 @@ def write_cifar10():
     return write
 
 
+@pytest.fixture
+def cifar_batches(tmp_path, monkeypatch):
+    """torchvision's layout with five batches of two images, and torchvision's own check of the files."""
+    folder = tmp_path / CIFAR10.base_folder
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (12, 3, 32, 32), dtype=np.uint8)
+    names = [*(f"data_batch_{number}" for number in range(1, 6)), "test_batch"]
+    for position, name in enumerate(names):
+        rows = slice(2 * position, 2 * position + 2)
+        batch = {"data": pixels[rows].reshape(2, -1), "labels": [position, position + 1]}
+        (folder / name).write_bytes(pickle.dumps(batch))
+    (folder / "batches.meta").write_bytes(pickle.dumps({"label_names": list("abcdefghij")}))
+    listed = [[name, calculate_md5(folder / name)] for name in names]
+    monkeypatch.setattr(CIFAR10, "train_list", listed[:5])
+    monkeypatch.setattr(CIFAR10, "test_list", listed[5:])
+    meta = {"filename": "batches.meta", "key": "label_names", "md5": calculate_md5(folder / "batches.meta")}
+    monkeypatch.setattr(CIFAR10, "meta", meta)
+    return folder, pixels
+
+
 @pytest.fixture(scope="session")
 def write_mnist():
     """MNIST's four IDX files."""
@@ -220,16 +246,16 @@ def write_sst2():
 def write_encoder():
     """A BERT of one narrow layer with random weights, and its tokenizer, as the Hugging Face library saves them."""
 
-    def write(folder):
+    def write(folder, hidden_size=16, first=()):
         folder.mkdir(parents=True, exist_ok=True)
-        vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "the", ".", *WORDS]
+        vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *first, "the", ".", *WORDS]
         (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n")
         BertTokenizerFast(str(folder / "vocab.txt")).save_pretrained(folder)
         with torch.random.fork_rng():
             torch.manual_seed(0)
             config = BertConfig(
                 vocab_size=len(vocabulary),
-                hidden_size=16,
+                hidden_size=hidden_size,
                 num_hidden_layers=1,
                 num_attention_heads=2,
                 intermediate_size=32,
@@ -251,6 +277,58 @@ def miniature(
     write_sst2(home / "data" / "sst2")
     write_encoder(home / "data" / "models" / "minilm-l6")
     return home
+
+
+# -- a run ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def fit_lenet():
+    """Train a LeNet on images of noise: three variables, four images; ``fit_lenet(home, *options)`` is the CLI."""
+
+    def fit(home, *options):
+        with pytest.MonkeyPatch.context() as patch, torch.random.fork_rng():
+            patch.chdir(home)
+            patch.setattr(sys, "argv", ["experiments"])
+            for name in ("PL_GLOBAL_SEED", "PL_SEED_WORKERS"):
+                patch.setenv(name, "0")
+            return main(
+                [
+                    "fit",
+                    f"--config={CONFIGS / 'lenet_mnist.yaml'}",
+                    f"--config={CONFIGS / 'small' / 'lenet_mnist.yaml'}",
+                    "--n=3",
+                    "--data.init_args.n_train=100",
+                    "--data.init_args.n_test=60",
+                    "--monitor.at_epochs=[0, 1, 3]",
+                    "--monitor.n_samples=4",
+                    "--monitor.n_loss_samples=20",
+                    "--similarity.at_epochs=[3]",
+                    "--similarity.n_classes=2",
+                    "--similarity.samples_per_class=3",
+                    "--trainer.enable_progress_bar=false",
+                    "--trainer.enable_model_summary=false",
+                    "--trainer.max_epochs=3",
+                    *options,
+                ]
+            )
+
+    return fit
+
+
+@pytest.fixture(scope="session")
+def lenet_home(tmp_path_factory, write_mnist):
+    """A working directory with the data that a LeNet takes."""
+    home = tmp_path_factory.mktemp("lenet")
+    write_mnist(home / "data", n_train=300, n_test=100)
+    return home
+
+
+@pytest.fixture(scope="session")
+def lenet_run(lenet_home, fit_lenet):
+    """A finished run of three epochs, measured at 0, 1 and 3, not to be changed: the CLI and the folder."""
+    cli = fit_lenet(lenet_home)
+    return cli, lenet_home / "runs" / "lenet_mnist" / "small-seed0"
 
 
 @pytest.fixture

@@ -217,7 +217,15 @@ def test_the_help_can_be_read(monkeypatch, capsys):
 
     assert len(text.splitlines()) < 400  # Lightning's own has 1,155
     assert text.startswith("usage: python -m experiments fit --config FILE [--config FILE] [options]\n")
-    for option in ("--n N", "--trainer.max_epochs", "--monitor.variables", "--data.help", "--ckpt_path", "--optimizer"):
+    for option in (
+        "--n N",
+        "init_args.pretrained=FOLDER_OR_HUB_NAME",
+        "--trainer.max_epochs",
+        "--monitor.variables",
+        "--data.help",
+        "--ckpt_path",
+        "--optimizer",
+    ):
         assert option in text
     assert "lightning_interactions.TokenWords" in text
     assert "torch.nn.Threshold" not in text

@@ -1,14 +1,11 @@
 """The data sets in their owners' layouts: what is read, and what is said when something is not as it should be."""
 
-import pickle
 from collections import Counter
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from torchvision.datasets import CIFAR10
-from torchvision.datasets.utils import calculate_md5
 
 from experiments.data.cifar10 import Cifar10
 from experiments.data.cub200 import Cub200
@@ -31,27 +28,6 @@ def labels_of(examples):
 
 
 # -- CIFAR-10 ----------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def cifar_batches(tmp_path, monkeypatch):
-    """torchvision's layout with five batches of two images, and torchvision's own check of the files."""
-    folder = tmp_path / CIFAR10.base_folder
-    folder.mkdir()
-    rng = np.random.default_rng(0)
-    pixels = rng.integers(0, 256, (12, 3, 32, 32), dtype=np.uint8)
-    names = [*(f"data_batch_{number}" for number in range(1, 6)), "test_batch"]
-    for position, name in enumerate(names):
-        rows = slice(2 * position, 2 * position + 2)
-        batch = {"data": pixels[rows].reshape(2, -1), "labels": [position, position + 1]}
-        (folder / name).write_bytes(pickle.dumps(batch))
-    (folder / "batches.meta").write_bytes(pickle.dumps({"label_names": list("abcdefghij")}))
-    listed = [[name, calculate_md5(folder / name)] for name in names]
-    monkeypatch.setattr(CIFAR10, "train_list", listed[:5])
-    monkeypatch.setattr(CIFAR10, "test_list", listed[5:])
-    meta = {"filename": "batches.meta", "key": "label_names", "md5": calculate_md5(folder / "batches.meta")}
-    monkeypatch.setattr(CIFAR10, "meta", meta)
-    return folder, pixels
 
 
 def test_cifar10_in_torchvisions_layout(cifar_batches):

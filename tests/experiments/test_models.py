@@ -142,7 +142,7 @@ SMALL_BERT = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 
 
 
 def test_bert_from_random_weights_has_the_configuration_asked_for():
-    model = Bert(pretrained=False, num_classes=3, config=SMALL_BERT | {"vocab_size": 40})
+    model = Bert(num_classes=3, config=SMALL_BERT | {"vocab_size": 40})
     tokens = {"input_ids": torch.tensor([[1, 2, 3], [4, 5, 0]]), "attention_mask": torch.tensor([[1, 1, 1], [1, 1, 0]])}
 
     assert model(**tokens).shape == (2, 3)
@@ -154,7 +154,7 @@ def test_bert_medium_has_the_published_size():
     """Turc et al. (2019): 8 layers of 512, 41.4 million weights without the head."""
     config = {"hidden_size": 512, "num_hidden_layers": 8, "num_attention_heads": 8, "intermediate_size": 2048}
     with torch.device("meta"):
-        model = Bert(pretrained=False, config=config)
+        model = Bert(config=config)
 
     assert round(size(model.transformer.bert) / 1e6, 1) == 41.4
 
@@ -174,6 +174,10 @@ def test_pretrained_weights_are_loaded_and_padding_does_not_matter(write_encoder
     torch.testing.assert_close(short, padded)
 
 
-def test_weights_need_a_checkpoint():
-    with pytest.raises(ValueError, match="`checkpoint` must name a folder or hub model"):
-        Bert()
+def test_a_pretrained_network_keeps_its_size_but_for_what_is_changed(write_encoder, tmp_path):
+    folder = str(write_encoder(tmp_path / "encoder"))
+    model = Bert(folder, num_classes=3, config={"hidden_dropout_prob": 0.0})
+
+    assert model.transformer.config.hidden_size == 16
+    assert model.transformer.config.hidden_dropout_prob == 0
+    assert model.transformer.classifier.out_features == 3

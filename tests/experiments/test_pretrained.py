@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import warnings
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from transformers import AutoTokenizer
 from experiments.cli import main
 from experiments.data.sst2 import Sst2
 from experiments.models.bert import Bert
+from experiments.sizes import config_files
 
 HTML = b"<!DOCTYPE html>\n<html><body>404 Not Found</body></html>\n"
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:1234\nsize 12\n"
@@ -133,3 +135,41 @@ def test_the_command_line_explains_it_as_well(miniature, tmp_path, monkeypatch):
     monkeypatch.setattr("sys.argv", ["experiments"])
     with pytest.raises(ValueError, match=r"'data/models/minilm-l6' should hold the configuration"):
         main(["fit", f"--config={root / 'configs' / 'minilm_sst2.yaml'}", "--trainer.accelerator=cpu"])
+
+
+@pytest.mark.parametrize("run", ["bert_medium_sst2", "minilm_sst2"])
+def test_one_option_names_the_size_the_weights_and_the_tokenizers(run, miniature, tmp_path, write_encoder, monkeypatch):
+    other = write_encoder(tmp_path / "other", hidden_size=24, first=["good"])
+    monkeypatch.chdir(miniature)
+    monkeypatch.setattr("sys.argv", ["experiments"])
+    options = ["--data.init_args.batch_size=2", "--data.init_args.n_train=4", "--monitor.n_samples=2", "--n=2"]
+    options += ["--trainer.accelerator=cpu", "--trainer.fast_dev_run=true", "--similarity.at_epochs=[]"]
+    options += [f"--model.network.init_args.pretrained={other}"]
+    cli = main(["fit", *(f"--config={file}" for file in config_files(run, "small")), *options])
+    network, words = cli.model.network.transformer, cli.config_init["fit"].monitor.variables
+    stored = load_file(other / "model.safetensors")
+
+    assert network.config.hidden_size == 24
+    assert network.config.num_hidden_layers == 1
+    for key, weights in network.bert.embeddings.named_parameters():
+        torch.testing.assert_close(weights, stored[f"embeddings.{key}"], rtol=0, atol=0.01)  # after one step
+    for tokenizer in (cli.datamodule.tokenizer, words.tokenizer):
+        assert tokenizer.convert_ids_to_tokens([5, 6, 7]) == ["good", "the", "."]
+    assert cli.config_init["fit"].monitor.history[0]["failures"] == 0
+    # What is written beside the run is what was taken.
+    written = cli.config.fit
+    assert written.model.network.init_args.config is None
+    assert written.data.init_args.tokenizer == written.monitor.variables.init_args.tokenizer == str(other)
+
+
+def test_random_weights_leave_the_tokenizers_to_their_own_options(miniature, tmp_path, write_encoder, monkeypatch):
+    other = write_encoder(tmp_path / "other", first=["good"])
+    monkeypatch.chdir(miniature)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="LightningCLI's args parameter")
+        options = [f"--data.init_args.tokenizer={other}", "--trainer.accelerator=cpu"]
+        cli = main([*(f"--config={file}" for file in config_files("bert_medium_sst2", "small")), *options], run=False)
+
+    assert cli.model.network.transformer.config.hidden_size == 128
+    assert cli.datamodule.tokenizer.name_or_path == str(other)
+    assert cli.config_init.monitor.variables.tokenizer.name_or_path == "data/models/minilm-l6"

@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import sys
-from pathlib import Path
 
 import pytest
 
@@ -16,55 +14,24 @@ from experiments.questions.measure import measure
 from experiments.questions.page import write_page
 from experiments.questions.settings import QUESTIONS, settings
 from experiments.restore import restore
+from experiments.sizes import leaves
 from lightning_interactions import InputPatches
 
-ROOT = Path(__file__).parents[2]
-
-# -- Measuring: a LeNet of two epochs on images of noise ---------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory, write_mnist):
-    """A working directory with data and a finished run: three variables, four images."""
-    home = tmp_path_factory.mktemp("home")
-    write_mnist(home / "data", n_train=300, n_test=100)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(home)
-        patch.setattr(sys, "argv", ["experiments"])
-        for name in ("PL_GLOBAL_SEED", "PL_SEED_WORKERS"):
-            patch.setenv(name, "0")
-        main(
-            [
-                "fit",
-                f"--config={ROOT / 'configs' / 'lenet_mnist.yaml'}",
-                f"--config={ROOT / 'configs' / 'small' / 'lenet_mnist.yaml'}",
-                "--n=3",
-                "--data.init_args.n_train=100",
-                "--data.init_args.n_test=60",
-                "--monitor.at_epochs=[0, 1, 2]",
-                "--monitor.n_samples=4",
-                "--monitor.n_loss_samples=20",
-                "--similarity.at_epochs=[]",
-                "--trainer.max_epochs=2",
-                "--trainer.enable_progress_bar=false",
-                "--trainer.enable_model_summary=false",
-            ]
-        )
-    return home
+# -- Measuring: a LeNet of three epochs on images of noise -------------------------------------------------------------
 
 
 @pytest.fixture
-def run(home, monkeypatch):
+def run(lenet_home, lenet_run, monkeypatch):
     """The run, where its data are found."""
-    monkeypatch.chdir(home)
-    return RunFolder(Path("runs", "lenet_mnist", "small-seed0"))
+    monkeypatch.chdir(lenet_home)
+    return RunFolder(lenet_run[1].relative_to(lenet_home))
 
 
 def test_the_same_settings_measure_the_same(run):
-    networks = [restore(run, epoch) for epoch in (0, 1, 2)]
+    networks = [restore(run, epoch) for epoch in (0, 1, 3)]
     points = measure(networks, networks[0].monitor.variables, networks[0].monitor.settings.solver)
 
-    assert [point["epoch"] for point in points] == [0, 1, 2]
+    assert [point["epoch"] for point in points] == [0, 1, 3]
     assert [point["mean_order"] for point in points] == pytest.approx(run.history.column("mean_order"), rel=1e-3)
     assert [point["l1"] for point in points] == pytest.approx(run.history.column("l1"), rel=1e-3)
     assert points[1]["spindle_share"] == pytest.approx(0, abs=1e-3)  # the reference
@@ -79,7 +46,7 @@ def test_the_same_settings_measure_the_same(run):
     ],
 )
 def test_one_thing_is_changed_at_a_time(run, question, labels, changed):
-    network = restore(run, 2)
+    network = restore(run, 3)
     found = settings(question, network)
 
     assert [label for label, *_ in found] == labels
@@ -90,7 +57,7 @@ def test_one_thing_is_changed_at_a_time(run, question, labels, changed):
 
 
 def test_what_replaces_a_masked_patch_is_changed(run):
-    (_, zero, _), (_, mean, _), (_, image, _) = settings("baseline", restore(run, 2))
+    (_, zero, _), (_, mean, _), (_, image, _) = settings("baseline", restore(run, 3))
 
     assert zero.baseline == (0.0,)
     assert len(mean.baseline) == 6  # LeNet's first channels
@@ -100,7 +67,7 @@ def test_what_replaces_a_masked_patch_is_changed(run):
 
 
 def test_only_patches_of_a_map_can_be_asked_about(run):
-    network = restore(run, 2)
+    network = restore(run, 3)
     network.monitor.variables = InputPatches(grid=4, n_variables=3)
     with pytest.raises(TypeError, match="`run` must mask the patches of a map, got variables of the kind InputPatches"):
         settings("draws", network)
@@ -190,18 +157,30 @@ def test_answers_about_an_earlier_training_are_dropped(asked):
 
 @pytest.fixture
 def trainings(synthetic_run, monkeypatch):
-    """The commands of the trainings; each leaves the run with another date, unless it is refused."""
+    """The commands of the trainings; each leaves what the run has left, with its own options, unless it is refused."""
 
     class Trainings:
         def __init__(self):
             self.commands, self.code = [], 0
-            self.folder = synthetic_run.path.with_name("wd0.5-seed0")
+            self.folder = synthetic_run.path.with_name("small-wd0.5-seed0")
 
         def run(self, command):
             self.commands.append(command[3:])
             if self.code == 0:
                 shutil.copytree(synthetic_run.path, self.folder, dirs_exist_ok=True)
+                self.leave_config(size="small-wd0.5", weight_decay=0.5)
             return self.code
+
+        def leave_config(self, size, weight_decay, **more):
+            self.folder.mkdir(exist_ok=True)
+            model = {"network": {"init_args": {}}, "optimizer": {"init_args": {"weight_decay": weight_decay}}}
+            config = synthetic_run.config | {"size": size, "model": model} | more
+            (self.folder / "config.yaml").write_text(json.dumps(config))
+
+        def leave_checkpoint(self):
+            (self.folder / "checkpoints").mkdir(parents=True)
+            (self.folder / "checkpoints" / "last.ckpt").touch()
+            (self.folder / "run.json").write_text(json.dumps({"finished": False}))
 
         def ask(self, decay=0.5):
             return weight_decay.trained_with(synthetic_run, decay)
@@ -224,8 +203,8 @@ def test_the_runs_own_weight_decay_needs_no_training(trainings):
 def test_another_weight_decay_is_trained_once(trainings):
     assert trainings.ask()["setting"] == "weight decay 0.5"
     (command,) = trainings.commands
-    assert command[:3] == ["fit", "--config", "configs/lenet_mnist.yaml"]
-    assert {"--size=wd0.5", "--model.optimizer.init_args.weight_decay=0.5", "--seed_everything=0"} <= set(command)
+    assert command[:3] == ["fit", "--config", str(trainings.folder.with_name("small-seed0") / "config.yaml")]
+    assert {"--size=small-wd0.5", "--model.optimizer.init_args.weight_decay=0.5"} <= set(command)
     assert "--ckpt_path=last" not in command
 
     trainings.ask()
@@ -233,16 +212,15 @@ def test_another_weight_decay_is_trained_once(trainings):
 
 
 def test_a_training_with_another_weight_decay_that_was_cut_off_goes_on(trainings):
-    (trainings.folder / "checkpoints").mkdir(parents=True)
-    (trainings.folder / "checkpoints" / "last.ckpt").touch()
-    (trainings.folder / "run.json").write_text(json.dumps({"finished": False}))
+    trainings.leave_checkpoint()
+    trainings.leave_config("small-wd0.5", 0.5)
     trainings.ask()
 
     assert "--ckpt_path=last" in trainings.commands[0]
 
 
 def test_what_a_training_cut_off_at_once_has_left_is_not_in_the_way(trainings):
-    trainings.folder.mkdir()
+    trainings.leave_config("of another", 7)
     (trainings.folder / "left_over.yaml").touch()
     trainings.ask()
 
@@ -256,6 +234,70 @@ def test_a_training_that_does_not_end_is_no_answer(trainings):
         RuntimeError, match=r"weight decay 0\.5 in '.*wd0\.5-seed0' must come to its end, got .* code 1"
     ):
         trainings.ask()
+
+
+@pytest.mark.parametrize("finished", [True, False])
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"weight_decay": 0.7}, r"weight_decay 0\.7 in place of 0\.5"),
+        ({"size": "paper-wd0.5"}, r"size paper-wd0\.5 in place of small-wd0\.5"),
+        ({"seed_everything": 1}, "seed_everything 1 in place of 0"),
+        ({"n": 9}, "n 9 in place of 4"),
+    ],
+)
+def test_a_training_of_something_else_is_no_answer_and_not_gone_on_with(trainings, finished, options, said):
+    trainings.ask() if finished else trainings.leave_checkpoint()
+    trainings.leave_config(**({"size": "small-wd0.5", "weight_decay": 0.5} | options))
+    before = len(trainings.commands)
+    with pytest.raises(
+        FileExistsError, match=rf"small-wd0\.5-seed0' must hold .* of 0\.5, got one with .*{said}\. HINT"
+    ):
+        trainings.ask()
+    assert len(trainings.commands) == before
+
+
+def test_a_training_that_does_not_say_of_what_it_is_is_no_answer(trainings):
+    trainings.ask()
+    (trainings.folder / "config.yaml").unlink()
+    with pytest.raises(FileExistsError, match=r"got one with no config\.yaml\. HINT: move or remove that folder"):
+        trainings.ask()
+
+
+def test_options_that_came_later_and_where_a_training_lies_make_it_no_other(trainings):
+    trainings.ask()
+    logger = {"class_path": "CSVLogger", "init_args": {"name": "lenet_mnist", "save_dir": "elsewhere"}}
+    trainings.leave_config("small-wd0.5", 0.5, trainer={"logger": logger}, ckpt_path="last", monitor={"new": True})
+    trainings.ask()
+
+    assert len(trainings.commands) == 1
+
+
+def test_a_run_that_was_really_trained_is_repeated_but_for_its_weight_decay(run, monkeypatch):
+    """Though it was made with other options than those of the configuration that bears its name."""
+    commands = []
+
+    def in_this_process(command):
+        commands.append(command[3:])
+        main(command[3:])
+        return 0
+
+    monkeypatch.setattr("sys.argv", ["experiments"])
+    monkeypatch.setattr(weight_decay, "run_process", in_this_process)
+    for _ in range(2):
+        assert weight_decay.trained_with(run, 0.25)["epochs"] == [0, 1, 3]
+    repeated = RunFolder(run.path.with_name("small-wd0.25-seed0"))
+    before, after = (dict(leaves(folder.config)) for folder in (run, repeated))
+    changed = {key: after[key] for key in after if after[key] != before[key]}
+
+    assert len(commands) == 1
+    assert changed == {
+        "model.optimizer.init_args.weight_decay": 0.25,
+        "size": "small-wd0.25",
+        "similarity.at_epochs": [],
+        "trainer.logger.init_args.version": "small-wd0.25-seed0",
+    }
+    assert before.keys() == after.keys()
 
 
 # -- The page ----------------------------------------------------------------------------------------------------------

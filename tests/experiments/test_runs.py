@@ -1,7 +1,6 @@
 """What a run leaves, and how it goes on: checkpoints, records, measurements of training and test samples."""
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
@@ -9,53 +8,11 @@ import torch
 from lightning.pytorch import Trainer
 
 from experiments.checkpoints import checkpoint_path
-from experiments.cli import main
 from experiments.in_use import FolderInUseError, FolderLock
 from lightning_interactions import Interactions
 from lightning_interactions.history import History
 
-ROOT = Path(__file__).parents[2]
 EPOCHS = [0, 1, 3]
-
-
-def fit(home, *options):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(home)
-        patch.setattr(sys, "argv", ["experiments"])
-        return main(
-            [
-                "fit",
-                f"--config={ROOT / 'configs' / 'lenet_mnist.yaml'}",
-                f"--config={ROOT / 'configs' / 'small' / 'lenet_mnist.yaml'}",
-                "--n=3",
-                "--data.init_args.n_train=100",
-                "--data.init_args.n_test=60",
-                f"--monitor.at_epochs={EPOCHS}",
-                "--monitor.n_samples=4",
-                "--monitor.n_loss_samples=20",
-                "--similarity.at_epochs=[3]",
-                "--similarity.n_classes=2",
-                "--similarity.samples_per_class=3",
-                "--trainer.enable_progress_bar=false",
-                "--trainer.enable_model_summary=false",
-                "--trainer.max_epochs=3",
-                *options,
-            ]
-        )
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory, write_mnist):
-    home = tmp_path_factory.mktemp("home")
-    write_mnist(home / "data", n_train=300, n_test=100)
-    return home
-
-
-@pytest.fixture(scope="module")
-def whole(home):
-    """A run of three epochs."""
-    cli = fit(home)
-    return cli, home / "runs" / "lenet_mnist" / "small-seed0"
 
 
 def weights_at(folder, epoch):
@@ -66,8 +23,8 @@ def same(one, other):
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
-def test_weights_are_kept_at_every_measured_epoch(whole):
-    cli, folder = whole
+def test_weights_are_kept_at_every_measured_epoch(lenet_run):
+    cli, folder = lenet_run
 
     assert sorted(file.name for file in (folder / "checkpoints").iterdir()) == [
         *(f"epoch={epoch:04d}.ckpt" for epoch in EPOCHS),
@@ -81,16 +38,16 @@ def test_weights_are_kept_at_every_measured_epoch(whole):
     assert "optimizer_states" not in torch.load(checkpoint_path(folder, 3), weights_only=True)
 
 
-def test_a_run_that_was_interrupted_goes_on_as_if_it_had_not_been(whole, tmp_path_factory, write_mnist):
-    _, folder = whole
+def test_a_run_that_was_interrupted_goes_on_as_if_it_had_not_been(lenet_run, tmp_path_factory, write_mnist, fit_lenet):
+    _, folder = lenet_run
     home = tmp_path_factory.mktemp("interrupted")
     write_mnist(home / "data", n_train=300, n_test=100)
-    fit(home, "--trainer.max_epochs=2")
+    fit_lenet(home, "--trainer.max_epochs=2")
     saved = torch.load(home / "runs" / "lenet_mnist" / "small-seed0" / "checkpoints" / "last.ckpt", weights_only=True)
     before = saved["callbacks"]["RunRecord"]["seconds"]
     resumed = home / "runs" / "lenet_mnist" / "small-seed0"
     assert not checkpoint_path(resumed, 3).exists()
-    fit(home, "--ckpt_path=last")
+    fit_lenet(home, "--ckpt_path=last")
 
     histories = [History.load(run / "interactions" / "history.json") for run in (folder, resumed)]
     assert histories[1].epochs == EPOCHS
@@ -105,29 +62,29 @@ def test_a_run_that_was_interrupted_goes_on_as_if_it_had_not_been(whole, tmp_pat
 
 
 @pytest.fixture(scope="module")
-def short(tmp_path_factory, write_mnist):
+def short(tmp_path_factory, write_mnist, fit_lenet):
     """A run of one epoch that has ended: its home and its folder."""
     home = tmp_path_factory.mktemp("short")
     write_mnist(home / "data", n_train=300, n_test=100)
-    fit(home, "--trainer.max_epochs=1")
+    fit_lenet(home, "--trainer.max_epochs=1")
     return home, home / "runs" / "lenet_mnist" / "small-seed0"
 
 
-def test_a_resume_with_nothing_left_to_train_changes_no_record(short):
+def test_a_resume_with_nothing_left_to_train_changes_no_record(short, fit_lenet):
     home, folder = short
     before = json.loads((folder / "run.json").read_text())
     assert before["metrics"]["train/loss"] > 0
-    fit(home, "--trainer.max_epochs=1", "--ckpt_path=last")
+    fit_lenet(home, "--trainer.max_epochs=1", "--ckpt_path=last")
 
     assert json.loads((folder / "run.json").read_text()) == before
 
 
-def test_a_training_that_was_cut_off_after_its_last_epoch_loses_nothing(short):
+def test_a_training_that_was_cut_off_after_its_last_epoch_loses_nothing(short, fit_lenet):
     home, folder = short
     whole = json.loads((folder / "run.json").read_text())
     cut_off = {key: whole[key] for key in whole.keys() - {"metrics", "seconds", "epochs"}}
     (folder / "run.json").write_text(json.dumps(cut_off | {"finished": False, "date": "of the training"}))
-    fit(home, "--trainer.max_epochs=1", "--ckpt_path=last")
+    fit_lenet(home, "--trainer.max_epochs=1", "--ckpt_path=last")
 
     record = json.loads((folder / "run.json").read_text())
     assert record["metrics"] == whole["metrics"]
@@ -135,7 +92,7 @@ def test_a_training_that_was_cut_off_after_its_last_epoch_loses_nothing(short):
     assert (record["finished"], record["epochs"], record["date"]) == (True, 1, "of the training")
 
 
-def test_the_weights_of_an_epoch_are_kept_before_a_resume_can_pass_it(tmp_path, write_mnist, monkeypatch):
+def test_the_weights_of_an_epoch_are_kept_before_a_resume_can_pass_it(tmp_path, write_mnist, monkeypatch, fit_lenet):
     write_mnist(tmp_path / "data", n_train=300, n_test=100)
     save = Trainer.save_checkpoint
 
@@ -147,29 +104,31 @@ def test_the_weights_of_an_epoch_are_kept_before_a_resume_can_pass_it(tmp_path, 
 
     monkeypatch.setattr(Trainer, "save_checkpoint", killed)
     with pytest.raises(RuntimeError, match="cut off"):
-        fit(tmp_path, "--trainer.max_epochs=1")
+        fit_lenet(tmp_path, "--trainer.max_epochs=1")
     assert checkpoint_path(tmp_path / "runs" / "lenet_mnist" / "small-seed0", 1).exists()
 
 
-def test_two_processes_do_not_train_in_one_folder(short, in_use):
+def test_two_processes_do_not_train_in_one_folder(short, in_use, fit_lenet):
     home, folder = short
     config = (folder / "config.yaml").read_text()
     process = in_use(folder)
     with pytest.raises(FolderInUseError, match=f"in use by process {process.pid}"):
-        fit(home, "--trainer.max_epochs=2", "--ckpt_path=last")
+        fit_lenet(home, "--trainer.max_epochs=2", "--ckpt_path=last")
 
     assert (folder / "config.yaml").read_text() == config
     assert not checkpoint_path(folder, 2).exists()
 
 
-def test_the_folder_is_held_while_the_training_lasts_and_free_afterwards(tmp_path, write_mnist, in_use, monkeypatch):
+def test_the_folder_is_held_while_the_training_lasts_and_free_afterwards(
+    tmp_path, write_mnist, in_use, monkeypatch, fit_lenet
+):
     write_mnist(tmp_path / "data", n_train=300, n_test=100)
     held = []
     hold, release = FolderLock.hold, FolderLock.release
     monkeypatch.setattr(FolderLock, "hold", lambda lock: (hold(lock), held.append(True))[0])
     monkeypatch.setattr(FolderLock, "release", lambda lock: (release(lock), held.append(False))[0])
     monkeypatch.setattr(Trainer, "save_checkpoint", lambda *_, **__: held.append("training"))
-    fit(tmp_path, "--trainer.max_epochs=1")
+    fit_lenet(tmp_path, "--trainer.max_epochs=1")
 
     assert held[0] is True
     assert held[-1] is False
@@ -177,23 +136,23 @@ def test_the_folder_is_held_while_the_training_lasts_and_free_afterwards(tmp_pat
     in_use(tmp_path / "runs" / "lenet_mnist" / "small-seed0")
 
 
-def test_a_resume_without_a_checkpoint_starts_anew(tmp_path_factory, write_mnist):
+def test_a_resume_without_a_checkpoint_starts_anew(tmp_path_factory, write_mnist, fit_lenet):
     home = tmp_path_factory.mktemp("nothing yet")
     write_mnist(home / "data", n_train=300, n_test=100)
-    cli = fit(home, "--ckpt_path=last", "--trainer.max_epochs=1")
+    cli = fit_lenet(home, "--ckpt_path=last", "--trainer.max_epochs=1")
 
     assert cli.trainer.current_epoch == 1
 
 
-@pytest.mark.usefixtures("whole")
-def test_a_finished_run_is_not_overwritten_by_mistake(home):
+@pytest.mark.usefixtures("lenet_run")
+def test_a_finished_run_is_not_overwritten_by_mistake(lenet_home, fit_lenet):
     with pytest.raises(FileExistsError, match=r"'runs/lenet_mnist/small-seed0' is not empty. HINT: .*--ckpt_path last"):
-        fit(home)
+        fit_lenet(lenet_home)
 
 
-def test_the_seed_names_the_folder_and_decides_the_data(whole, home):
-    cli, folder = whole
-    other = fit(home, "--seed_everything=1", "--trainer.max_epochs=1")
+def test_the_seed_names_the_folder_and_decides_the_data(lenet_run, lenet_home, fit_lenet):
+    cli, folder = lenet_run
+    other = fit_lenet(lenet_home, "--seed_everything=1", "--trainer.max_epochs=1")
 
     records = [json.loads((run / "data.json").read_text()) for run in (folder, folder.parent / "small-seed1")]
     assert [record["seed"] for record in records] == [0, 1]
@@ -202,22 +161,22 @@ def test_the_seed_names_the_folder_and_decides_the_data(whole, home):
     assert (cli.datamodule.seed, other.datamodule.seed) == (0, 1)
 
 
-def test_a_seed_of_the_data_wins(home):
-    cli = fit(home, "--seed_everything=2", "--data.init_args.seed=7", "--trainer.max_epochs=1")
+def test_a_seed_of_the_data_wins(lenet_home, fit_lenet):
+    cli = fit_lenet(lenet_home, "--seed_everything=2", "--data.init_args.seed=7", "--trainer.max_epochs=1")
 
     assert cli.datamodule.seed == 7
 
 
-def test_the_similarity_is_measured_with_the_settings_of_the_monitor(home):
-    cli = fit(home, "--seed_everything=3", "--monitor.precision=float64", "--monitor.solver=none")
+def test_the_similarity_is_measured_with_the_settings_of_the_monitor(lenet_home, fit_lenet):
+    cli = fit_lenet(lenet_home, "--seed_everything=3", "--monitor.precision=float64", "--monitor.solver=none")
     parts = cli.config_init["fit"].similarity.monitors
 
     assert [part.settings for part in parts] == [cli.config_init["fit"].monitor.settings] * 2
     assert all(part.interactions.provenance["precision"] == "float64" for part in parts)
 
 
-def test_what_was_trained_on_is_written_down(whole):
-    cli, folder = whole
+def test_what_was_trained_on_is_written_down(lenet_run):
+    cli, folder = lenet_run
     record = json.loads((folder / "data.json").read_text())
 
     assert record["reset_indices"] == cli.datamodule.reset_indices
@@ -229,8 +188,8 @@ def test_what_was_trained_on_is_written_down(whole):
     assert record["similarity"] == {"train": [0, 0, 0, 1, 1, 1], "test": [0, 0, 0, 1, 1, 1]}
 
 
-def test_the_surroundings_are_written_down(whole):
-    _, folder = whole
+def test_the_surroundings_are_written_down(lenet_run):
+    _, folder = lenet_run
     record = json.loads((folder / "run.json").read_text())
 
     assert record["finished"] is True
@@ -241,8 +200,8 @@ def test_the_surroundings_are_written_down(whole):
     assert record["metrics"]["train/loss"] > 0
 
 
-def test_training_and_test_samples_are_measured_at_the_same_positions(whole):
-    cli, folder = whole
+def test_training_and_test_samples_are_measured_at_the_same_positions(lenet_run):
+    cli, folder = lenet_run
     found = {part: Interactions.load(folder / "interactions" / part / "epoch=0003.npz") for part in ("train", "test")}
     positions = [tuple(map(tuple, draw["positions"])) for part in found.values() for draw in part.provenance["draws"]]
 

@@ -349,9 +349,15 @@ def test_a_remark_about_a_run_is_repeated(results):
         ),
         ({"n_classes": 7, "image_size": 40, "n_train": 90}, {}, "7 classes at 40 × 40 pixels, 90 training images"),
         ({}, {"pretrained": True, "checkpoint": "data/models/minilm-l6"}, "the pretrained `minilm-l6` in the place of"),
+        ({}, {"pretrained": "data/models/minilm-l6"}, "the pretrained `minilm-l6` in the place of"),
         (
             {},
             {"pretrained": False, "config": {"num_hidden_layers": 3, "hidden_size": 48}},
+            "random weights, 3 layers of 48 units",
+        ),
+        (
+            {},
+            {"pretrained": None, "config": {"num_hidden_layers": 3, "hidden_size": 48}},
             "random weights, 3 layers of 48 units",
         ),
     ],
