@@ -14,6 +14,7 @@ from lightning_interactions.masking.devices import device_of
 from lightning_interactions.masking.network import Forward, call_network
 from lightning_interactions.masking.observe import observing
 from lightning_interactions.masking.outputs import logits_of
+from lightning_interactions.masking.wrapped import unwrapped
 
 if TYPE_CHECKING:
     from torch import nn
@@ -93,6 +94,7 @@ def mean_loss(
         >>> round(mean_loss(network, batches), 4)  # log 4
         1.3863
     """
+    model = unwrapped(model)
     device = device_of(model)
     total, count = 0.0, 0
     with observing(model):

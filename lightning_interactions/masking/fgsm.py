@@ -17,6 +17,7 @@ from lightning_interactions.masking.layers import find_layer, run_with_output
 from lightning_interactions.masking.network import Forward, call_network
 from lightning_interactions.masking.observe import observing
 from lightning_interactions.masking.outputs import check_targets, log_odds, logits_of
+from lightning_interactions.masking.wrapped import unwrapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -79,6 +80,7 @@ def fgsm(
     """
     _check_epsilon(epsilon)
     low, high = _checked_bounds(bounds)
+    model = unwrapped(model)
     with torch.inference_mode(mode=False):
         moved = _copied(inputs, requires_grad=True)
         movable = [tensor for tensor in leaves(moved) if tensor.requires_grad]
@@ -159,6 +161,7 @@ def fgsm_embeddings(
     if not isinstance(inputs, Mapping):
         msg = f"`inputs` must be a mapping as tokenizers return it, got a {type(inputs).__name__}."
         raise ValueError(msg)  # noqa: TRY004  # wrong inputs are a ValueError everywhere in this package
+    model = unwrapped(model)
     embeddings = _input_embeddings(model) if layer is None else find_layer(model, layer)
     ids, gradient = _embedding_gradient(model, embeddings, inputs, targets, forward, loss)
     step = _EmbeddingStep(ids, epsilon * gradient.sign())

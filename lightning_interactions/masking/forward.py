@@ -25,6 +25,7 @@ from lightning_interactions.masking.outputs import OUTPUTS, Output, check_target
 from lightning_interactions.masking.padding import rows_cut
 from lightning_interactions.masking.precision import Precision, check_precision, inputs_at, weights_at
 from lightning_interactions.masking.ways import Chunk
+from lightning_interactions.masking.wrapped import unwrapped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -98,6 +99,7 @@ def values(
     """
     chunk, precision = check_mask_batch_size(mask_batch_size), check_precision(precision)
     n_samples, n_subsets = batch_size(inputs), 1 << variables.n_variables
+    model = unwrapped(model)
     device = device_of(model)
     targets = to_device(targets, device)
     masks = subset_masks(variables.n_variables, device)
