@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor, nn
 
-__all__ = ["device_of", "device_types", "new_tensors_on_cpu"]
+__all__ = ["device_of", "device_types", "new_tensors_on_cpu", "tensors_of"]
 
 
 def device_of(model: nn.Module) -> torch.device:
@@ -22,7 +22,7 @@ def device_of(model: nn.Module) -> torch.device:
         >>> device_of(torch.nn.Linear(2, 1, device="meta"))
         device(type='meta')
     """
-    return next((tensor.device for tensor in _tensors(model)), torch.device("cpu"))
+    return next((tensor.device for tensor in tensors_of(model)), torch.device("cpu"))
 
 
 def device_types(model: nn.Module) -> set[str]:
@@ -32,7 +32,7 @@ def device_types(model: nn.Module) -> set[str]:
         >>> device_types(torch.nn.Linear(2, 1))
         {'cpu'}
     """
-    return {tensor.device.type for tensor in _tensors(model)}
+    return {tensor.device.type for tensor in tensors_of(model)}
 
 
 @contextmanager
@@ -51,6 +51,7 @@ def new_tensors_on_cpu() -> Iterator[None]:
             yield
 
 
-def _tensors(model: nn.Module) -> Iterator[Tensor]:
+def tensors_of(model: nn.Module) -> Iterator[Tensor]:
+    """The network's parameters, and then its buffers."""
     yield from model.parameters()
     yield from model.buffers()
