@@ -43,7 +43,7 @@ def check_precision(precision: str) -> Precision:
 
 
 @contextmanager
-def weights_at(model: nn.Module, precision: Precision, *, channels_last: bool = False) -> Iterator[None]:
+def weights_at(model: nn.Module, precision: Precision | None, *, channels_last: bool = False) -> Iterator[None]:
     """Run forward passes in a precision; afterwards the network has its very own tensors back.
 
     Weights that are wide enough already stay where they are. Others are replaced by wider copies, which take memory as
@@ -51,7 +51,7 @@ def weights_at(model: nn.Module, precision: Precision, *, channels_last: bool = 
 
     Args:
         model: the network.
-        precision: see :data:`Precision`.
+        precision: see :data:`Precision`; ``None`` leaves the weights as they are.
         channels_last: keep images with their channels last, the layout that GPUs multiply fastest.
 
     Example:
@@ -113,7 +113,7 @@ def new_tensors_as_weights(model: nn.Module, without: torch.dtype = torch.float3
         torch.set_default_dtype(before)
 
 
-def inputs_at(inputs: Any, precision: Precision, *, channels_last: bool = False) -> Any:
+def inputs_at(inputs: Any, precision: Precision | None, *, channels_last: bool = False) -> Any:
     """A structure of inputs in the types that :func:`weights_at` gives the weights; whole numbers stay what they are.
 
     Example:
@@ -144,9 +144,9 @@ def _own(module: nn.Module, store: str) -> list[tuple[str, Tensor]]:
     return [(name, tensor) for name, tensor in tensors if tensor is not None and not is_lazy(tensor)]
 
 
-def _converted(tensor: Tensor, precision: Precision, *, channels_last: bool) -> Tensor:
+def _converted(tensor: Tensor, precision: Precision | None, *, channels_last: bool) -> Tensor:
     """The tensor itself where it is in the wanted type and layout already."""
-    if not tensor.is_floating_point():
+    if precision is None or not tensor.is_floating_point():
         return tensor
     wanted = torch.promote_types(tensor.dtype, torch.float64 if precision == "float64" else torch.float32)
     layout: dict[str, Any] = {}
