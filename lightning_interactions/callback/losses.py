@@ -112,6 +112,6 @@ def mean_loss(
             inputs = take_rows(batch.inputs, slice(size))  # a copy: a network may work on its inputs in place
             logits = logits_of(forward(model, inputs_at(to_device(inputs, device), precision)))
             logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-            total += loss(logits, batch.targets.to(device)).item() * size
+            total += loss(logits, to_device(batch.targets, device)).item() * size
             count += size
     return total / count if count else float("nan")

@@ -12,7 +12,7 @@ from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor, nn
 
 from lightning_interactions.masking.batches import batch_size, leaves, to_device
-from lightning_interactions.masking.devices import device_of
+from lightning_interactions.masking.devices import device_of, in_float64
 from lightning_interactions.masking.layers import find_layer, run_with_output
 from lightning_interactions.masking.network import Forward, call_network
 from lightning_interactions.masking.observe import observing
@@ -184,11 +184,17 @@ def _check_epsilon(epsilon: float | Tensor) -> None:
 
 
 def _checked_bounds(bounds: tuple[float | Tensor, float | Tensor] | None) -> tuple[Tensor, Tensor]:
-    low, high = (torch.as_tensor(bound, dtype=torch.float64) for bound in bounds or (-math.inf, math.inf))
+    low, high = (_on_cpu(bound) for bound in bounds or (-math.inf, math.inf))
     if not (low < high).all():
         msg = f"`bounds` must be a lower and a larger upper bound, got {bounds!r}."
         raise ValueError(msg)
     return low, high
+
+
+def _on_cpu(bound: float | Tensor) -> Tensor:
+    return (
+        in_float64(bound).cpu() if isinstance(bound, Tensor) else torch.tensor(bound, dtype=torch.float64, device="cpu")
+    )
 
 
 def _copied(inputs: Any, *, requires_grad: bool) -> Any:
@@ -210,7 +216,7 @@ def _loss_gradients(
     """Gradients of the summed loss at ``points()``, which are known once the network has run."""
     with observing(model), torch.enable_grad(), _recurrent_gradients(model):
         logits = logits_of(run())
-        targets = torch.as_tensor(targets).clone().to(logits.device)
+        targets = to_device(torch.as_tensor(targets).clone(), logits.device)
         if loss is None:
             check_targets(logits, targets)
         total = (-log_odds(logits, targets) if loss is None else loss(logits, targets)).sum()

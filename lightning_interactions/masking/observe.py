@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import sys
 import warnings
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,7 +14,7 @@ import torch
 from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.parameter import is_lazy
 
-from lightning_interactions.masking.devices import device_types
+from lightning_interactions.masking.devices import autocast_off, device_types
 from lightning_interactions.masking.precision import new_tensors_as_weights
 
 if TYPE_CHECKING:
@@ -60,10 +60,8 @@ def observing(model: nn.Module) -> Iterator[None]:
         new_tensors_as_weights(model),
         _uncompiled(),
         torch.no_grad(),
-        ExitStack() as stack,
+        autocast_off(device_types(model) | {"cpu"}),
     ):
-        for device in device_types(model) | {"cpu"}:
-            stack.enter_context(torch.autocast(device, enabled=False))
         yield
 
 
