@@ -13,7 +13,7 @@ _MODULES = {
     "extraction": ("cholesky", "lapack", "normal_matrix", "sign_dual", "symmetric_inverse"),
     "masking": (
         *("batches", "choose", "compiled", "devices", "fallback", "layer_bytes", "layers", "local", "padding"),
-        *("patches", "tokenizer", "ways"),
+        *("patches", "tokenizer", "ways", "wrapped"),
     ),
 }
 _NAMES = {

@@ -275,6 +275,42 @@ CLAIMS: dict[str, list[tuple[str, tuple[str, ...]]]] = {
             ("callback/test_trainers.py::test_precision",),
         ),
         (
+            "Losses and interactions are in the precision that the monitor is asked for, whatever the Trainer's",
+            ("callback/test_trainers.py::test_the_losses_are_in_the_precision_of_the_interactions",),
+        ),
+        (
+            (
+                "Data in half precision under mixed precision; networks that make tensors in their forward under true "
+                "bfloat16 and float64"
+            ),
+            (
+                "callback/test_trainers.py::test_data_in_half_under_mixed_precision",
+                "callback/test_trainers.py::test_a_network_that_makes_tensors_in_its_forward_under_true_precision",
+            ),
+        ),
+        (
+            (
+                "`torch.set_default_dtype` in the process or in the network's forward: the same numbers, and the "
+                "default as it was, also after a failure"
+            ),
+            (
+                "test_default_dtype.py::test_explaining_images",
+                "test_default_dtype.py::test_a_network_that_sets_it_in_its_forward",
+                "test_default_dtype.py::test_it_is_as_before_also_after_a_fault",
+            ),
+        ),
+        (
+            "Networks set up by Lightning Fabric, of either package: measured as they are inside",
+            ("masking/test_wrapped.py::test_interactions_are_those_of_the_network_itself",),
+        ),
+        (
+            "A device without float64, by a stand-in: the numbers of the CPU",
+            (
+                "test_no_float64.py::test_interactions",
+                "test_no_float64.py::test_a_measurement_of_the_monitor",
+            ),
+        ),
+        (
             "Accumulated gradients, `val_check_interval` below 1",
             ("callback/test_trainers.py::test_accumulated_gradients_and_a_validation_inside_the_epoch",),
         ),

@@ -69,7 +69,7 @@ def explain(
     these outputs up to :math:`\zeta` are found (Theorem 2.1 and Appendix D). The network is left exactly as it was.
 
     Args:
-        model: any network.
+        model: any network; of one that Lightning Fabric has set up, the network itself.
         inputs: samples as the network takes them: a tensor, or a mapping or sequence of tensors.
         targets: true classes ``(samples,)``; for a callable ``output`` whatever it takes, with one row a sample.
         variables: what the input variables are, e.g. :class:`~lightning_interactions.FeatureMapPatches`.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -14,6 +15,8 @@ from lightning_interactions.masking.devices import device_of
 from lightning_interactions.masking.network import Forward, call_network
 from lightning_interactions.masking.observe import observing
 from lightning_interactions.masking.outputs import logits_of
+from lightning_interactions.masking.precision import Precision, inputs_at, weights_at
+from lightning_interactions.masking.wrapped import unwrapped
 
 if TYPE_CHECKING:
     from torch import nn
@@ -23,7 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["MeanLoss", "classification_loss", "mean_loss"]
 
 MeanLoss = Callable[[Tensor, Tensor], Tensor]
-"""``(logits, targets) -> scalar``: the mean over the samples."""
+"""``(logits, targets) -> scalar``: the mean over the samples. The logits come in float32, or in float64 if that is what
+the network computes in."""
 
 
 def classification_loss(logits: Tensor, targets: Tensor) -> Tensor:
@@ -68,7 +72,11 @@ def classification_loss(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def mean_loss(
-    model: nn.Module, batches: list[Samples], loss: MeanLoss = classification_loss, forward: Forward = call_network
+    model: nn.Module,
+    batches: list[Samples],
+    loss: MeanLoss = classification_loss,
+    forward: Forward = call_network,
+    precision: Precision | None = None,
 ) -> float:
     """The mean loss over stored samples, in evaluation mode; the network is left as it was found.
 
@@ -77,6 +85,8 @@ def mean_loss(
         batches: the samples, batch by batch.
         loss: mean loss of a batch.
         forward: how to call the network.
+        precision: of the forward passes, see :data:`~.precision.Precision`; ``None`` for that in which weights and
+            inputs are kept. The loss itself is computed in float32 or more, and averaged in float64.
 
     Returns:
         the loss in the unit of ``loss``; NaN without samples.
@@ -93,13 +103,15 @@ def mean_loss(
         >>> round(mean_loss(network, batches), 4)  # log 4
         1.3863
     """
+    model = unwrapped(model)
     device = device_of(model)
     total, count = 0.0, 0
-    with observing(model):
+    with observing(model), weights_at(model, precision):
         for batch in batches:
             size = batch_size(batch.inputs)
             inputs = take_rows(batch.inputs, slice(size))  # a copy: a network may work on its inputs in place
-            logits = logits_of(forward(model, to_device(inputs, device))).float()
-            total += loss(logits, batch.targets.to(device)).item() * size
+            logits = logits_of(forward(model, inputs_at(to_device(inputs, device), precision)))
+            logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+            total += loss(logits, to_device(batch.targets, device)).item() * size
             count += size
     return total / count if count else float("nan")

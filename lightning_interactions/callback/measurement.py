@@ -79,7 +79,8 @@ class Measurement:
         suspicion = Suspicion(self.loss)
 
         def measure(batches: list[Samples]) -> float:
-            return mean_loss(module, batches, suspicion, self.settings.forward or call_network)
+            forward = self.settings.forward or call_network
+            return mean_loss(module, batches, suspicion, forward, self.settings.precision)
 
         losses = together(
             lambda: {"train_loss": measure(samples.train_batches), "held_out_loss": measure(samples.held_out_batches)}

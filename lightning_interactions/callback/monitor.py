@@ -137,9 +137,11 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
         noise_ratio: see :func:`~lightning_interactions.explain`.
         solver: see :func:`~lightning_interactions.sparsify`.
         n_loss_samples: samples of each of the two sets on which the loss gap is measured. They stay in memory.
-        loss: mean loss of ``(logits, targets)``; (binary) cross-entropy by default.
+        loss: mean loss of ``(logits, targets)``; (binary) cross-entropy by default. The logits come in float32, or in
+            float64 where weights or ``precision`` are that.
         mask_batch_size: masked inputs in one forward pass, a memory knob; ``"auto"`` finds what is fast and fits.
-        precision: of the masked forward passes, whatever the Trainer's; see :func:`~lightning_interactions.explain`.
+        precision: of all forward passes, those for the losses included, whatever the Trainer's; see
+            :func:`~lightning_interactions.explain`.
         channels_last: see :func:`~lightning_interactions.explain`.
         compiled: likewise.
         forward: ``(module, inputs) -> logits`` for modules that are not called with their inputs alone.

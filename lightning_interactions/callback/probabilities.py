@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from torch.nn import functional
 
+from lightning_interactions.masking.devices import in_float64
 from lightning_interactions.masking.outputs import OUTPUTS, Output, resolve_output
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def are_distributions(rows: Tensor) -> bool:
     """
     if rows.ndim != 2 or rows.shape[1] < 2 or not rows.is_floating_point():  # noqa: PLR2004
         return False
-    return _from_0_to_1(rows) and bool(((rows.double().sum(dim=1) - 1).abs() < _SUM_TOLERANCE).all())
+    return _from_0_to_1(rows) and bool(((in_float64(rows).sum(dim=1) - 1).abs() < _SUM_TOLERANCE).all())
 
 
 def _evidence(logits: Tensor, targets: Tensor) -> float:
@@ -98,7 +99,7 @@ def _evidence(logits: Tensor, targets: Tensor) -> float:
         return float(len(logits)) if are_distributions(logits) else -math.inf
     if logits.ndim > 2 or targets.numel() != logits.numel() or not _from_0_to_1(logits) or not _from_0_to_1(targets):  # noqa: PLR2004
         return -math.inf
-    output, labels = logits.flatten().double(), targets.flatten().double()
+    output, labels = in_float64(logits.flatten()), in_float64(targets.flatten())
     as_logits = functional.binary_cross_entropy_with_logits(output, labels, reduction="sum")
     return (as_logits - functional.binary_cross_entropy(output, labels, reduction="sum")).item()
 

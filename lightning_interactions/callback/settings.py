@@ -34,7 +34,7 @@ class ExplainSettings:
         noise_ratio: the noise bound relative to the output's scale.
         solver: see :func:`~lightning_interactions.sparsify`.
         mask_batch_size: masked inputs in one forward pass.
-        precision: of the masked forward passes.
+        precision: of the forward passes.
         channels_last: run image networks with their channels last in memory.
         compiled: run what lies after the mask by ``torch.compile``.
         forward: ``(module, inputs) -> logits``; ``None`` for modules that are called with their inputs alone.

@@ -159,7 +159,7 @@ def disentangle(
     spindles, cells = _both_signs(alphas, strength), Cells.of((_DELTAS, _ALPHAS), (_FINE, _FINE))
     mean, decay_shape = strength.mean(dim=0), of_reference.both_signs(delta).mean(dim=0)
     tried = Products.of(mean[None], decays.mean(dim=1)[None], spindles).at(cells)
-    best = Products.of(mean[None], decay_shape[None, None], _both_signs(torch.tensor([alpha]), strength))
+    best = Products.of(mean[None], decay_shape[None, None], _both_signs(_alone(alpha), strength))
     point = {"alpha": alpha, "delta": delta, **best.fits().numbers()}
     shares = _shares(point["spindle_share"])
     losses = tried.best_at_shares(shares)[0]
@@ -197,7 +197,7 @@ def _refine(grid: Fits, log_deltas: Tensor, alphas: Tensor, strength: Tensor, re
 
     def loss(point: tuple[float, float]) -> float:
         decays = reference.both_signs(math.exp(point[1])).mean(dim=0)
-        products = Products.of(mean, decays[None, None], _both_signs(torch.tensor([point[0]]), strength))
+        products = Products.of(mean, decays[None, None], _both_signs(_alone(point[0]), strength))
         return 1 - products.fits().r_squared.item()
 
     def around(values: Tensor, index: int) -> tuple[float, float]:
@@ -283,6 +283,11 @@ def _result(
             else f"not identified: the spindle share may be anything in {low:.2f} … {high:.2f}"
         ),
     )
+
+
+def _alone(alpha: float) -> Tensor:
+    """One α, in the type of all fits so far whatever the user's default is: records can be computed again."""
+    return torch.tensor([alpha], dtype=torch.float32)
 
 
 def _both_signs(alphas: Tensor, strength: Tensor) -> Tensor:

@@ -286,7 +286,8 @@ class _Batch:
     def lower_step(self, factor: float) -> None:
         """Let κ fall by a factor, faster where settled; effects, rest and dual values stay."""
         fast = (_LAST_STEP / _FIRST_STEP) ** (_STEP_FALLS_EVERY / _DESCENT)
-        step = (self.step * torch.where(self.settled[:, None], min(fast, factor), factor)).clamp(min=_LAST_STEP)
+        factors = torch.full_like(self.step, factor).masked_fill(self.settled[:, None], min(fast, factor))
+        step = (self.step * factors).clamp(min=_LAST_STEP)
         self.overflow *= step / self.step
         self.push *= (step / self.step)[:, None]
         self.step = step

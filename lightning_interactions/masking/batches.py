@@ -13,6 +13,8 @@ import torch
 from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor
 
+from lightning_interactions.masking.devices import has_float64
+
 __all__ = ["batch_size", "join_rows", "leaves", "repeat_rows", "split_rows", "take_rows", "to_device"]
 
 
@@ -65,10 +67,15 @@ def repeat_rows(inputs: Any, times: int) -> Any:
 
 
 def to_device(inputs: Any, device: torch.device | str) -> Any:
-    """Every tensor of a structure on ``device``; from the CPU to a CUDA device without making the host wait."""
+    """Every tensor of a structure on ``device``; from the CPU to a CUDA device without making the host wait.
+
+    What is float64 becomes float32 on a device that does not have it.
+    """
     device = torch.device(device)
 
     def move(tensor: Tensor) -> Tensor:
+        if tensor.dtype == torch.float64 and not has_float64(device):
+            tensor = tensor.float()
         if device.type == "cuda" and tensor.device.type == "cpu":
             return tensor.pin_memory().to(device, non_blocking=True)
         return tensor.to(device)

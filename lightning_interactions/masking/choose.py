@@ -80,7 +80,12 @@ def choose_way(
     for n_samples, n_masks in _PROBES:
         # One sample twice where there are no two.
         rows = [0, min(1, len(draws) - 1)][:n_samples]
-        some = masks[torch.linspace(0, len(masks) - 1, n_masks, device="cpu").long().unique().to(masks.device)]
+        some = masks[
+            torch.linspace(0, len(masks) - 1, n_masks, dtype=torch.float64, device="cpu")
+            .long()
+            .unique()
+            .to(masks.device)
+        ]
         try:
             return _Probe(network, inputs, draws, rows, some).choice(compiled, allow)
         except Exception as error:

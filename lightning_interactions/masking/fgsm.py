@@ -12,11 +12,12 @@ from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor, nn
 
 from lightning_interactions.masking.batches import batch_size, leaves, to_device
-from lightning_interactions.masking.devices import device_of
+from lightning_interactions.masking.devices import device_of, in_float64
 from lightning_interactions.masking.layers import find_layer, run_with_output
 from lightning_interactions.masking.network import Forward, call_network
 from lightning_interactions.masking.observe import observing
 from lightning_interactions.masking.outputs import check_targets, log_odds, logits_of
+from lightning_interactions.masking.wrapped import unwrapped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -79,6 +80,7 @@ def fgsm(
     """
     _check_epsilon(epsilon)
     low, high = _checked_bounds(bounds)
+    model = unwrapped(model)
     with torch.inference_mode(mode=False):
         moved = _copied(inputs, requires_grad=True)
         movable = [tensor for tensor in leaves(moved) if tensor.requires_grad]
@@ -159,6 +161,7 @@ def fgsm_embeddings(
     if not isinstance(inputs, Mapping):
         msg = f"`inputs` must be a mapping as tokenizers return it, got a {type(inputs).__name__}."
         raise ValueError(msg)  # noqa: TRY004  # wrong inputs are a ValueError everywhere in this package
+    model = unwrapped(model)
     embeddings = _input_embeddings(model) if layer is None else find_layer(model, layer)
     ids, gradient = _embedding_gradient(model, embeddings, inputs, targets, forward, loss)
     step = _EmbeddingStep(ids, epsilon * gradient.sign())
@@ -181,11 +184,17 @@ def _check_epsilon(epsilon: float | Tensor) -> None:
 
 
 def _checked_bounds(bounds: tuple[float | Tensor, float | Tensor] | None) -> tuple[Tensor, Tensor]:
-    low, high = (torch.as_tensor(bound, dtype=torch.float64) for bound in bounds or (-math.inf, math.inf))
+    low, high = (_on_cpu(bound) for bound in bounds or (-math.inf, math.inf))
     if not (low < high).all():
         msg = f"`bounds` must be a lower and a larger upper bound, got {bounds!r}."
         raise ValueError(msg)
     return low, high
+
+
+def _on_cpu(bound: float | Tensor) -> Tensor:
+    return (
+        in_float64(bound).cpu() if isinstance(bound, Tensor) else torch.tensor(bound, dtype=torch.float64, device="cpu")
+    )
 
 
 def _copied(inputs: Any, *, requires_grad: bool) -> Any:
@@ -207,7 +216,7 @@ def _loss_gradients(
     """Gradients of the summed loss at ``points()``, which are known once the network has run."""
     with observing(model), torch.enable_grad(), _recurrent_gradients(model):
         logits = logits_of(run())
-        targets = torch.as_tensor(targets).clone().to(logits.device)
+        targets = to_device(torch.as_tensor(targets).clone(), logits.device)
         if loss is None:
             check_targets(logits, targets)
         total = (-log_odds(logits, targets) if loss is None else loss(logits, targets)).sum()

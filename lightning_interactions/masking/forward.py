@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from lightning_interactions.lattice import subset_masks
 from lightning_interactions.masking.batches import batch_size, to_device
 from lightning_interactions.masking.choose import choose_way
-from lightning_interactions.masking.devices import device_of
+from lightning_interactions.masking.devices import device_of, has_float64, in_float64
 from lightning_interactions.masking.fallback import ComparedFirst
 from lightning_interactions.masking.memory import (
     MaskBatchSize,
@@ -25,6 +25,7 @@ from lightning_interactions.masking.outputs import OUTPUTS, Output, check_target
 from lightning_interactions.masking.padding import rows_cut
 from lightning_interactions.masking.precision import Precision, check_precision, inputs_at, weights_at
 from lightning_interactions.masking.ways import Chunk
+from lightning_interactions.masking.wrapped import unwrapped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -98,19 +99,21 @@ def values(
     """
     chunk, precision = check_mask_batch_size(mask_batch_size), check_precision(precision)
     n_samples, n_subsets = batch_size(inputs), 1 << variables.n_variables
+    model = unwrapped(model)
     device = device_of(model)
-    targets = to_device(targets, device)
+    exact = device if has_float64(device) else torch.device("cpu")
+    targets = to_device(targets, exact)
     masks = subset_masks(variables.n_variables, device)
     rounding = _BF16_ROUNDING if precision == "bf16" else 0.0
     network = MaskedNetwork(model, variables, forward or call_network, rounding)
-    result = torch.empty(n_samples, n_subsets, dtype=torch.float64, device=device)
+    result = torch.empty(n_samples, n_subsets, dtype=torch.float64, device=exact)
 
     def run(rows: slice, subsets: slice) -> None:
         only = rows.start if rows.stop - rows.start == 1 else None
         some = rows_cut(variables, inputs, rows, choice.lengths)
         logits = choice.way(Chunk(some, draws[rows], masks[subsets], sample=only))
         repeated = targets[rows].repeat_interleave(subsets.stop - subsets.start, dim=0)
-        scalar = output(logits.double(), repeated)
+        scalar = output(in_float64(logits), repeated)
         if scalar.numel() != len(repeated):
             msg = (
                 f"`output` must return one number for each of the {len(repeated)} masked inputs, got shape"

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from lightning_interactions.masking.batches import to_device
+from lightning_interactions.masking.devices import in_float64
 from lightning_interactions.masking.patches import GridPatches
 from lightning_interactions.masking.variables import (
     Draw,
@@ -152,5 +153,5 @@ class Columns(Variables):
 
     def _baseline_of(self, table: Tensor) -> tuple[float, ...]:
         if isinstance(self.baseline, str):
-            return tuple(table.double().mean(dim=0).tolist())
+            return tuple(in_float64(table).mean(dim=0).tolist())
         return self.baseline

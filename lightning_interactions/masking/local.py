@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lightning_interactions.masking.devices import autocast_off
 from lightning_interactions.masking.patches import GridPatches
 
 if TYPE_CHECKING:
@@ -71,8 +72,7 @@ class LocalMaps:
 
     def maps(self, masks: Tensor) -> Tensor:
         """The maps under some masks, bool ``(m, n)``, as ``(m, channels, height, width)``."""
-        # Matrix products of whole numbers exist on CPUs alone; float64 is exact here.
-        rows = self.first[:-1] + (masks.double() @ self.weights[:-1].double().T).long()
+        rows = self.first[:-1] + _whole_product(masks, self.weights[:-1].T)
         chosen = self.table.index_select(0, rows.flatten()).reshape(len(masks), self.height, self.width, -1)
         return chosen.permute(0, 3, 1, 2).contiguous()
 
@@ -253,8 +253,14 @@ class _Window:
                 own = depends[positions].nonzero()[:, 1].reshape(len(positions), 1, size)
                 seen = self.seen[positions]
                 adds = maps.weights[seen].gather(2, own.expand(-1, seen.shape[1], -1))
-                codes = (adds.double() @ combinations.double().T).long()
+                codes = _whole_product(adds, combinations.T)
                 yield positions, (maps.first[seen][:, :, None] + codes).transpose(1, 2)
+
+
+def _whole_product(numbers: Tensor, others: Tensor) -> Tensor:
+    """A matrix product of whole numbers below 2**24, up to which float32 is exact; others exist on CPUs alone."""
+    with autocast_off([numbers.device.type]):
+        return (numbers.float() @ others.float()).long()
 
 
 def _reduced(module: nn.Module, table: Tensor, rows: Tensor) -> Tensor:

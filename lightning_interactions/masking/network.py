@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from lightning_interactions.masking.devices import in_float64
 from lightning_interactions.masking.layers import find_layer
 from lightning_interactions.masking.precision import coarsest_rounding
 
@@ -59,7 +60,7 @@ class MaskedNetwork:
         # more than the logits themselves in bfloat16. So 600 roundings are allowed in float32 (7e-5 of the largest
         # logit), 7 in bfloat16 (5 %), and 2 million in float64 (4e-10), where nothing that is wrong is as small.
         tolerance = rounding**0.6 * scale
-        return torch.allclose(logits.double(), plain.double(), rtol=0.0, atol=tolerance, equal_nan=True)
+        return torch.allclose(in_float64(logits), in_float64(plain), rtol=0.0, atol=tolerance, equal_nan=True)
 
 
 def call_network(model: nn.Module, inputs: Any) -> Any:

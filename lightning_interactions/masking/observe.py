@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import sys
 import warnings
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,7 +14,8 @@ import torch
 from torch.nn.modules.lazy import LazyModuleMixin
 from torch.nn.parameter import is_lazy
 
-from lightning_interactions.masking.devices import device_types
+from lightning_interactions.masking.devices import autocast_off, device_types
+from lightning_interactions.masking.precision import new_tensors_as_weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,8 +32,9 @@ def observing(model: nn.Module) -> Iterator[None]:
     What ``torch.compile`` has made of the network, or of parts of it, is passed over: compiled code does not see the
     hooks by which layers are masked, and would be compiled anew for each number of masked inputs.
 
-    Buffers, per-module train/eval flags, grad mode, autocast, the switches for TF32 and bfloat16 products and the
-    random states of torch, CUDA, NumPy and Python are as they were when the block ends, also when it raises.
+    Buffers, per-module train/eval flags, grad mode, autocast, the switches for TF32 and bfloat16 products, the default
+    type of new tensors and the random states of torch, CUDA, NumPy and Python are as they were when the block ends,
+    also when it raises. In the block, new tensors have the type of the network's weights by default.
 
     Args:
         model: the network that the block runs.
@@ -55,12 +57,11 @@ def observing(model: nn.Module) -> Iterator[None]:
         tensors_kept(model, parameters=False),  # quantization observers, counters and caches change
         _no_first_batch(model),
         full_float32(),
+        new_tensors_as_weights(model),
         _uncompiled(),
         torch.no_grad(),
-        ExitStack() as stack,
+        autocast_off(device_types(model) | {"cpu"}),
     ):
-        for device in device_types(model) | {"cpu"}:
-            stack.enter_context(torch.autocast(device, enabled=False))
         yield
 
 

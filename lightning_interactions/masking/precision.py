@@ -10,16 +10,19 @@ from lightning_utilities.core.apply_func import apply_to_collection
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from lightning_interactions.masking.devices import device_types
+from lightning_interactions.masking.devices import device_types, tensors_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["Precision", "check_precision", "coarsest_rounding", "inputs_at", "weights_at"]
+__all__ = ["Precision", "check_precision", "coarsest_rounding", "inputs_at", "new_tensors_as_weights", "weights_at"]
 
 Precision = Literal["float32", "float64", "bf16"]
 """``"float32"``: at least that; weights kept in less are widened, TF32 is off. ``"float64"``: everything in float64.
 ``"bf16"``: under autocast to bfloat16, for those who know what the noise floor says about it."""
+
+_DEFAULTS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+"""What new tensors can be by default."""
 
 
 def check_precision(precision: str) -> Precision:
@@ -40,15 +43,15 @@ def check_precision(precision: str) -> Precision:
 
 
 @contextmanager
-def weights_at(model: nn.Module, precision: Precision, *, channels_last: bool = False) -> Iterator[None]:
+def weights_at(model: nn.Module, precision: Precision | None, *, channels_last: bool = False) -> Iterator[None]:
     """Run forward passes in a precision; afterwards the network has its very own tensors back.
 
     Weights that are wide enough already stay where they are. Others are replaced by wider copies, which take memory as
-    long as the block runs.
+    long as the block runs. Tensors that the network makes itself have the type of its weights.
 
     Args:
         model: the network.
-        precision: see :data:`Precision`.
+        precision: see :data:`Precision`; ``None`` leaves the weights as they are.
         channels_last: keep images with their channels last, the layout that GPUs multiply fastest.
 
     Example:
@@ -72,6 +75,9 @@ def weights_at(model: nn.Module, precision: Precision, *, channels_last: bool = 
                     kept.append((module, name, tensor))
                     setattr(module, name, converted)
         with ExitStack() as stack:
+            stack.enter_context(
+                new_tensors_as_weights(model, torch.float64 if precision == "float64" else torch.float32)
+            )
             if precision == "bf16":
                 for device in device_types(model) or {"cpu"}:
                     stack.enter_context(torch.autocast(device, dtype=torch.bfloat16))
@@ -81,7 +87,33 @@ def weights_at(model: nn.Module, precision: Precision, *, channels_last: bool = 
             setattr(module, name, tensor)
 
 
-def inputs_at(inputs: Any, precision: Precision, *, channels_last: bool = False) -> Any:
+@contextmanager
+def new_tensors_as_weights(model: nn.Module, without: torch.dtype = torch.float32) -> Iterator[None]:
+    """Give tensors that a network makes in its forward the type of its weights, whatever the user's default is.
+
+    So does a Trainer whose precision is true float64, bfloat16 or float16. The default is as it was when the block
+    ends, also when the network sets it.
+
+    Args:
+        model: the network; its first parameter or buffer of a type that can be the default says which.
+        without: the type where there is none.
+
+    Example:
+        >>> import torch
+        >>> with new_tensors_as_weights(torch.nn.Linear(2, 1).double()):
+        ...     torch.zeros(1).dtype
+        torch.float64
+    """
+    before = torch.get_default_dtype()
+    types = (tensor.dtype for tensor in tensors_of(model))
+    try:
+        torch.set_default_dtype(next((dtype for dtype in types if dtype in _DEFAULTS), without))
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+def inputs_at(inputs: Any, precision: Precision | None, *, channels_last: bool = False) -> Any:
     """A structure of inputs in the types that :func:`weights_at` gives the weights; whole numbers stay what they are.
 
     Example:
@@ -112,9 +144,9 @@ def _own(module: nn.Module, store: str) -> list[tuple[str, Tensor]]:
     return [(name, tensor) for name, tensor in tensors if tensor is not None and not is_lazy(tensor)]
 
 
-def _converted(tensor: Tensor, precision: Precision, *, channels_last: bool) -> Tensor:
+def _converted(tensor: Tensor, precision: Precision | None, *, channels_last: bool) -> Tensor:
     """The tensor itself where it is in the wanted type and layout already."""
-    if not tensor.is_floating_point():
+    if precision is None or not tensor.is_floating_point():
         return tensor
     wanted = torch.promote_types(tensor.dtype, torch.float64 if precision == "float64" else torch.float32)
     layout: dict[str, Any] = {}

@@ -77,7 +77,7 @@ def _distinct_parameters(model: nn.Module) -> list[nn.Parameter]:
 
 def _add_noise(tensor: Tensor, sigma: float, relative: bool, generator: torch.Generator) -> None:
     # Drawn on the CPU and in one type, so that the noise is the same wherever and in whatever type the network runs.
-    noise = torch.randn(tensor.shape, generator=generator, device="cpu")
+    noise = torch.randn(tensor.shape, generator=generator, dtype=torch.float32, device="cpu")
     wide = torch.float64 if tensor.dtype == torch.float64 else torch.float32
     values = tensor.to(wide)
     scale = sigma * values.square().mean().sqrt() if relative else sigma

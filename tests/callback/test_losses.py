@@ -131,6 +131,66 @@ def test_half_precision_is_averaged_in_full(x, y):
     assert found == expected
 
 
+def widened(model, dtype):
+    """A network of that type with the same weights."""
+    wide = Net(3).to(dtype)
+    wide.load_state_dict({key: value.to(dtype) for key, value in model.state_dict().items() if value.ndim})
+    return wide.eval()
+
+
+@pytest.mark.parametrize("stored", [torch.float32, torch.bfloat16, torch.float16], ids=str)
+@pytest.mark.parametrize("precision", ["float32", "float64", "bf16"])
+def test_in_the_precision_that_is_asked_for(precision, stored, x, y):
+    model = trained(3).to(stored)
+    found = mean_loss(model, batches(x.to(stored), y, [11]), precision=precision)
+
+    assert {parameter.dtype for parameter in model.parameters()} == {stored}
+    dtype = torch.float64 if precision == "float64" else torch.float32
+    wide = widened(model, dtype)
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bf16"):
+        logits = wide(x.to(stored).to(dtype))
+    assert logits.dtype == (torch.bfloat16 if precision == "bf16" else dtype)
+    expected = functional.cross_entropy(logits.to(dtype), y)
+    assert found == expected.item()
+
+
+def test_inputs_that_are_narrower_than_the_weights(x, y):
+    """As under mixed precision, whose autocast takes them."""
+    model = trained(3)
+    expected = mean_loss(model, batches(x.bfloat16().float(), y, [4, 4, 3]))
+    assert mean_loss(model, batches(x.bfloat16(), y, [4, 4, 3]), precision="float32") == expected
+
+
+@pytest.mark.parametrize("precision", [None, "float32", "float64"])
+def test_a_network_in_float64_has_its_loss_in_float64(precision, x, y):
+    model = trained(3).double()
+    weight = torch.tensor([1.0, 2.0, 3.0], dtype=torch.float64)
+    found = mean_loss(
+        model,
+        batches(x.double(), y, [11]),
+        loss=lambda logits, targets: functional.cross_entropy(logits, targets, weight),
+        precision=precision,
+    )
+    model.eval()
+    with torch.no_grad():
+        assert found == functional.cross_entropy(model(x.double()), y, weight).item()
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_weights_of_classes_that_the_network_keeps_are_as_wide_as_its_logits(precision, x, y):
+    model = trained(3)
+    model.register_buffer("of_classes", torch.tensor([1.0, 2.0, 3.0]))
+    model = model.bfloat16()
+    found = mean_loss(
+        model,
+        batches(x.bfloat16(), y, [11]),
+        loss=lambda logits, targets: functional.cross_entropy(logits, targets, model.of_classes),
+        precision=precision,
+    )
+    assert math.isfinite(found)
+    assert model.of_classes.dtype == torch.bfloat16
+
+
 @pytest.mark.parametrize(("classes", "wrong"), [(3, 3), (3, -1), (3, -100), (1, 2), (1, -1)])
 def test_a_target_that_is_no_class(classes, wrong, x, y):
     y = (y > 0).long()

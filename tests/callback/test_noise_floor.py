@@ -52,7 +52,7 @@ def test_a_floor_above_the_threshold_is_warned_of_once(fit, make_module, make_mo
 
 def test_a_network_that_knows_no_float64_has_no_floor(fit, make_module, make_monitor, monitor_warnings):
     def float32_only(_module, logits):
-        return logits @ torch.eye(3)
+        return logits @ torch.eye(3, dtype=torch.float32)
 
     monitor = make_monitor()
     with warnings.catch_warnings(record=True) as recorded:

@@ -67,6 +67,64 @@ def test_precision(precision, given, fit, make_monitor, assert_same_training, dr
     assert_same_training(watched, fit(precision=precision))
 
 
+@pytest.mark.parametrize("asked", ["float32", "float64", "bf16"])
+@pytest.mark.parametrize("precision", ["bf16-true", "bf16-mixed", "64-true", "32-true"])
+def test_the_losses_are_in_the_precision_of_the_interactions(precision, asked, fit, make_monitor, conv_module_class):
+    monitor = make_monitor(precision=asked)
+    _, module = fit(monitor, precision=precision)
+
+    dtype = torch.float64 if "float64" in asked or precision == "64-true" else torch.float32
+    wide = conv_module_class().to(dtype)
+    wide.load_state_dict({key: value.to(dtype) for key, value in module.state_dict().items() if value.ndim})
+    wide.eval()
+    batches = monitor._samples.held_out_batches
+    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16, enabled=asked == "bf16"):
+        logits = [wide(batch.inputs.to(dtype)).to(dtype) for batch in batches]
+    total = sum(
+        functional.cross_entropy(of_batch, batch.targets).item() * len(batch)
+        for of_batch, batch in zip(logits, batches, strict=True)
+    )
+    assert monitor.history[2]["held_out_loss"] == total / sum(map(len, batches))
+
+
+def test_data_in_half_under_mixed_precision(fit, make_monitor, draw):
+    """Autocast takes such inputs; nothing else does."""
+
+    def loaders():
+        parts = [draw(24, 1), draw(12, 2)]
+        return [DataLoader(TensorDataset(images.bfloat16(), labels), 8) for images, labels in parts]
+
+    monitor = make_monitor()
+    fit(monitor, precision="bf16-mixed", loaders=loaders())
+    assert monitor.failures == 0
+    assert all(map(math.isfinite, monitor.history.column("held_out_loss")))
+
+
+@pytest.mark.parametrize("precision", ["bf16-true", "64-true"])
+def test_a_network_that_makes_tensors_in_its_forward_under_true_precision(
+    precision, fit, make_module, make_monitor, conv_module_class, assert_same_training
+):
+    class Starting(conv_module_class):
+        """The first state has to be of the type of the weights."""
+
+        def __init__(self):
+            super().__init__()
+            self.cell = torch.nn.GRUCell(3, 3)
+
+        def forward(self, x):
+            logits = super().forward(x)
+            return self.cell(logits, torch.zeros(len(x), 3))
+
+        def loss(self, batch):
+            return functional.cross_entropy(self(batch[0]), batch[1])
+
+    monitor = make_monitor()
+    watched = fit(monitor, module=make_module(Starting), precision=precision)
+    assert monitor.failures == 0
+    assert all(map(math.isfinite, monitor.history[2]["noise_floor"]))
+    assert_same_training(watched, fit(module=make_module(Starting), precision=precision))
+
+
 def test_accumulated_gradients_and_a_validation_inside_the_epoch(fit, make_monitor, assert_same_training):
     options = {"accumulate_grad_batches": 2, "val_check_interval": 1, "max_epochs": 3}
     monitor = make_monitor()

@@ -45,6 +45,11 @@ class TestFgsm:
             fgsm(model, images, classes, 0.1), fgsm(model, images, classes, 0.1, loss=cross_entropy)
         )
 
+    def test_bounds_are_as_exact_as_the_inputs(self):
+        x = torch.tensor([[0.3, -0.7]], dtype=torch.float64)
+        moved = fgsm(nn.Linear(2, 2).double(), x, torch.tensor([0]), 9.0, bounds=(-0.1, 0.9))
+        assert set(moved.flatten().tolist()) <= {-0.1, 0.9}
+
     def test_the_default_loss_has_a_direction_where_the_network_is_sure(self):
         model = nn.Linear(2, 2)
         nn.init.zeros_(model.bias)

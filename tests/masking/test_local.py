@@ -13,7 +13,7 @@ from lightning_interactions.masking.choose import choose_way
 from lightning_interactions.masking.fallback import UntilMemoryRunsOut
 from lightning_interactions.masking.feature_map import FeatureMapPatches
 from lightning_interactions.masking.forward import values
-from lightning_interactions.masking.local import chain_after, local_maps
+from lightning_interactions.masking.local import _whole_product, chain_after, local_maps
 from lightning_interactions.masking.network import MaskedNetwork, call_network
 from lightning_interactions.masking.outputs import target_logit
 from lightning_interactions.masking.ways import Split
@@ -43,6 +43,14 @@ def seen(norm):
 
 def modules_of(layer):
     return list(layer) if isinstance(layer, nn.Sequential) else [layer]
+
+
+@pytest.mark.parametrize("precision", [torch.bfloat16, torch.float16, None], ids=str)
+def test_rows_are_found_exactly_for_as_many_variables_as_there_may_be(precision):
+    masks = torch.rand(50, 20, generator=torch.Generator().manual_seed(0)) < 0.5
+    weights = 2 ** torch.arange(20)[:, None] * torch.tensor([[1, 0]])
+    with torch.autocast("cpu", dtype=precision, enabled=precision is not None):
+        assert torch.equal(_whole_product(masks, weights), masks.long() @ weights)
 
 
 @settings(deadline=None, max_examples=60)
