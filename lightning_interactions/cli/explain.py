@@ -182,8 +182,8 @@ def _explained(
     """Explain one checkpoint; one that cannot be is named and does not keep the others from it."""
     try:
         told = _explain_one(checkpoint, file, model, samples, monitor, trust=trust)
-    except (ValueError, TypeError, RuntimeError, OSError, ArithmeticError) as error:
-        sys.stderr.write(f"{checkpoint.name}: {error}\n")
+    except Exception as error:  # noqa: BLE001  # the file may hold anything, and the network's own hooks run
+        sys.stderr.write(f"{checkpoint.name}: {error} ({type(error).__name__})\n")
         return False
     _say(told)
     return True
@@ -214,6 +214,9 @@ def _load(checkpoint: Path, *, trust: bool) -> dict[str, Any]:
     except pickle.UnpicklingError as error:
         what = str(error).splitlines()[0]
         msg = f"it cannot be read as plain numbers ({what}). HINT: --trust, if you know where it comes from."
+        raise ValueError(msg) from error
+    except EOFError as error:
+        msg = "the file ends too early. HINT: copy or save it again."
         raise ValueError(msg) from error
     if not isinstance(content, dict) or "state_dict" not in content:
         msg = "it is no checkpoint of Lightning: it has no `state_dict`."

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from lightning_interactions import lattice
+from lightning_interactions.checks import check_whole
 from lightning_interactions.extraction.programme import (
     WarmStart,
     apply_transpose,
@@ -118,7 +119,7 @@ def admm(
     """
     if max_iterations is None:
         max_iterations = _FEW if lattice.variable_count(targets) <= _FEW_SUFFICE else _MANY
-    _check_options(target_gap, max_iterations, warm_start, targets)
+    _check_options(target_gap, max_iterations, max_memory_mb, warm_start, targets)
     samples, size = targets.shape
     effects = targets.new_zeros(samples, 2, size)
     duals = torch.zeros_like(targets)
@@ -339,13 +340,14 @@ def _slopes(duals: Tensor) -> Tensor:
     return slopes
 
 
-def _check_options(target_gap: float, max_iterations: int, warm_start: WarmStart | None, targets: Tensor) -> None:
+def _check_options(
+    target_gap: float, max_iterations: int, max_memory_mb: int, warm_start: WarmStart | None, targets: Tensor
+) -> None:
     if not target_gap > 0:
         msg = f"`target_gap` must be a positive number, got {target_gap!r}. HINT: 0.01 is the default."
         raise ValueError(msg)
-    if max_iterations < 1:
-        msg = f"`max_iterations` must be at least 1, got {max_iterations!r}. HINT: 300 to 3,000 are usual."
-        raise ValueError(msg)
+    check_whole(minimum=1, hint="300 to 3,000 are usual.", max_iterations=max_iterations)
+    check_whole(minimum=0, max_memory_mb=max_memory_mb)
     if warm_start is not None and warm_start.and_.shape != targets.shape:
         msg = (
             f"`warm_start` must solve the same samples and variables, shape {tuple(targets.shape)}, got"

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from lightning_interactions import lattice
+from lightning_interactions.checks import check_whole
 from lightning_interactions.extraction.normal_matrix import NormalMatrix
 from lightning_interactions.extraction.programme import (
     apply_transpose,
@@ -106,7 +107,8 @@ def interior_point(
         max_iterations: steps after which a sample is given up; one that misses the tolerance has as many again, without
             float32 factors.
         max_memory_mb: memory for the normal matrices, :math:`8 \cdot 4^n` bytes a sample; it decides how many samples
-            are solved together (at least one) and does not change the result.
+            are solved together (at least one). Where several solutions are equally sparse, their rounding may decide
+            which one is found.
 
     Returns:
         Effects ``(samples, 2, 2**n)``, dual values ``(samples, 2**n)`` and iterations ``(samples,)``.
@@ -117,6 +119,7 @@ def interior_point(
         >>> effects.round(decimals=6).tolist()
         [[[0.0, 2.0, -3.0, 0.0], [0.0, 0.0, 0.0, 0.0]]]
     """
+    check_whole(minimum=0, max_iterations=max_iterations, max_memory_mb=max_memory_mb)
     size = targets.shape[-1]
     effects = targets.new_zeros(len(targets), 2, size)
     duals = torch.zeros_like(targets)

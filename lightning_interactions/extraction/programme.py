@@ -17,6 +17,7 @@ output; duals have none.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -159,6 +160,8 @@ def dual_bound(targets: Tensor, noise_bound: Tensor, duals: Tensor) -> Tensor:
 def relative_gap(l1: Tensor, lower_bound: Tensor) -> Tensor:
     """How far above the best possible objective one may be at most, as a share of it; 0 where ``l1`` is 0.
 
+    NaN where ``l1`` is not finite: effects that overflowed have no certificate.
+
     Args:
         l1: primal objectives ``(samples,)``.
         lower_bound: from :func:`dual_bound`, ``(samples,)``.
@@ -168,7 +171,8 @@ def relative_gap(l1: Tensor, lower_bound: Tensor) -> Tensor:
         [0.25, 0.0]
     """
     # Rounding may put the bound a last digit above the objective: that is no negative gap.
-    return torch.where(l1 > 0, (l1 - lower_bound) / l1, 0.0).clamp(min=0)
+    gap = torch.where(l1 == 0, 0.0, (l1 - lower_bound) / l1).clamp(min=0)
+    return torch.where(l1.isfinite(), gap, math.nan)
 
 
 def free_effects(n_variables: int, device: torch.device | str | None = None) -> Tensor:

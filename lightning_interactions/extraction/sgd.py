@@ -11,10 +11,13 @@ definite: :math:`\delta_\varnothing = 0`, because the bias of the logical model 
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
 from lightning_interactions import lattice
+from lightning_interactions.checks import check_whole
 
 __all__ = ["half_split", "sgd"]
 
@@ -67,6 +70,10 @@ def sgd(
         >>> effects.abs().sum().round(decimals=1).item()
         5.0
     """
+    check_whole(minimum=1, hint="10,000 are published.", steps=steps)
+    if not 0 < learning_rate < math.inf:
+        msg = f"`learning_rate` must be a positive number, got {learning_rate!r}. HINT: 1e-5 is published."
+        raise ValueError(msg)
     box = noise_bound[:, None].repeat(1, targets.shape[-1])
     box[:, 0] = 0
     gamma, delta = torch.zeros_like(targets), torch.zeros_like(targets)

@@ -60,7 +60,8 @@ def solve(
     solver              what it does
     ==================  ===============================================================================================
     ``interior_point``  the optimum, to ``tolerance``; options ``tie_break`` (``"none"`` or ``"lowest_order"``, see
-                        :mod:`.lowest_order`), ``max_iterations`` and ``max_memory_mb`` (results do not depend on it)
+                        :mod:`.lowest_order`), ``max_iterations`` and ``max_memory_mb`` (which of several
+                        equally sparse solutions is found may depend on it, and on the number of threads)
     ``admm``            nearly the optimum, far faster and for large ``n``; options ``target_gap``,
                         ``max_iterations``, ``warm_start`` (an earlier :class:`Solution`) and ``max_memory_mb``
     ``sgd``             the published recipe; options ``steps`` and ``learning_rate``
@@ -105,6 +106,13 @@ def solve(
     _check_options(solver, options)
     box = _checked_noise_bound(noise_bound, values)
     targets = targets_of(values)
+    if not targets.isfinite().all():
+        msg = (
+            "`values` must differ from the value of the empty coalition by numbers that float64 can hold, got a"
+            f" difference of {values.double().amax().item():g} and {values.double().amin().item():g}."
+            " HINT: divide them by their largest magnitude."
+        )
+        raise ValueError(msg)
     # Some products are float32; TF32 or bfloat16 would cost the digits that the certificate asks for.
     with full_float32():
         effects, duals, iterations = SOLVERS[solver](targets, box, tolerance, **options)
@@ -175,7 +183,7 @@ def _made_feasible(targets: Tensor, noise_bound: Tensor, effects: Tensor) -> Ten
 
 
 def _warn_if_missed(solution: Solution, tolerance: float) -> None:
-    missed = int((solution.gap > tolerance).sum())
+    missed = int((~(solution.gap <= tolerance)).sum())  # a gap that is not a number is missed too
     if missed:
         warnings.warn(
             f"{missed} of {len(solution.gap)} samples are not solved to `tolerance` = {tolerance:g}: the"

@@ -203,6 +203,7 @@ def test_a_bad_checkpoint_is_named_and_the_others_are_explained(command, trained
     torch.save({"state_dict": {"other": torch.zeros(1)}}, folder / "a-other.ckpt")
     torch.save({"weights": 1}, folder / "b-foreign.ckpt")
     (folder / "d-damaged.ckpt").write_bytes(b"damaged")
+    (folder / "e-cut.ckpt").touch()
 
     assert command(checkpoint=folder) == 1
     assert_as_trained(trained, tmp_path / "out")
@@ -210,6 +211,7 @@ def test_a_bad_checkpoint_is_named_and_the_others_are_explained(command, trained
     assert "a-other.ckpt: Error(s) in loading state_dict" in errors
     assert "b-foreign.ckpt: it is no checkpoint of Lightning" in errors
     assert "d-damaged.ckpt: " in errors
+    assert "e-cut.ckpt: the file ends too early" in errors
 
 
 @pytest.mark.parametrize(

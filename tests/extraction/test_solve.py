@@ -156,3 +156,35 @@ def test_float32_products_are_full_inside_a_solver_and_as_before_afterwards(monk
     finally:
         torch.set_float32_matmul_precision(before)
     assert seen == ["highest"]
+
+
+@pytest.mark.parametrize(
+    ("solver", "options", "error"),
+    [
+        ("interior_point", {"max_memory_mb": -5}, "`max_memory_mb` must be a whole number, at least 0, got -5"),
+        ("interior_point", {"max_iterations": -1}, "`max_iterations` must be a whole number, at least 0, got -1"),
+        ("interior_point", {"max_iterations": "a"}, "`max_iterations` must be a whole number, at least 0, got 'a'"),
+        ("admm", {"max_iterations": 2.5}, "`max_iterations` must be a whole number, at least 1, got 2.5"),
+        ("admm", {"max_memory_mb": -1}, "`max_memory_mb` must be a whole number, at least 0, got -1"),
+        ("sgd", {"steps": 0}, "`steps` must be a whole number, at least 1, got 0"),
+        ("sgd", {"learning_rate": -1.0}, "`learning_rate` must be a positive number, got -1.0"),
+        ("sgd", {"learning_rate": float("nan")}, "`learning_rate` must be a positive number, got nan"),
+    ],
+)
+def test_options_that_no_solver_can_follow_are_named(solver, options, error):
+    with pytest.raises((ValueError, TypeError), match=error):
+        solve(torch.rand(1, 8, generator=torch.Generator().manual_seed(0)), 0.0, solver, **options)
+
+
+def test_values_whose_difference_overflows_are_refused():
+    values = torch.tensor([[1.7e308, -1.7e308]], dtype=torch.float64)
+    with pytest.raises(ValueError, match=r"numbers that float64 can hold, got a difference of 1.7e.308 and -1.7e.308"):
+        solve(values)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_effects_that_are_not_finite_have_no_certificate():
+    effects = solve(torch.rand(1, 8), 0.0, "sgd", steps=50, learning_rate=1e308)
+
+    assert not effects.l1.isfinite().all()
+    assert effects.gap.isnan().all()
