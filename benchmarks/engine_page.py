@@ -100,6 +100,9 @@ bound is an estimate, no GPU has measured it.
 
 ## Precision
 
+The two losses are measured in the same precision as the interactions. Tensors that a network makes in its forward have
+the type of its weights, whatever `torch.set_default_dtype` says.
+
 `precision="float32"` means at least that: TF32 and autocast are off, weights kept in half are widened, whatever the
 Trainer uses. `"float64"` and `"bf16"` are there by choice. The noise floor of each order (`noise_floor/order_01`, …)
 is measured once a run: two samples in float64 beside the usual precision, the difference sent through the alternating
