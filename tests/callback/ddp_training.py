@@ -107,6 +107,9 @@ def train(folder, name, *, devices=2, strategy="ddp_fork", n_samples=5, max_epoc
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
+    if sys.argv[2:]:  # one strategy alone: "ddp" runs this script once more, for the other process
+        train(sys.argv[1], sys.argv[2], strategy=sys.argv[2], max_epochs=1)
+        sys.exit()
     train(sys.argv[1], "with")
     train(sys.argv[1], "without")
     train(sys.argv[1], "single", devices=1, strategy="auto")

@@ -37,15 +37,13 @@ MEASURED = {
 """What the network and the samples decide. The fit to it may be ill-conditioned, and errors and gaps are rounding."""
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """Where the trainings have left their reports; one process of ours runs them all."""
-    tmp_path = tmp_path_factory.mktemp("ddp")
+def run_script(folder, *strategy):
+    """Trainings in processes of their own, which know nothing of the test's."""
     left_out = {"LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}
     environment = {key: value for key, value in os.environ.items() if key not in left_out}
     environment |= {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
     done = subprocess.run(  # noqa: S603
-        [sys.executable, str(SCRIPT), str(tmp_path)],
+        [sys.executable, str(SCRIPT), str(folder), *strategy],
         env=environment,
         capture_output=True,
         text=True,
@@ -53,6 +51,13 @@ def folder(tmp_path_factory):
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Where the trainings have left their reports; one process of ours runs them all."""
+    tmp_path = tmp_path_factory.mktemp("ddp")
+    run_script(tmp_path)
     return tmp_path
 
 
@@ -60,13 +65,25 @@ def reports(folder, name, ranks=2):
     return [torch.load(folder / f"{name}-{rank}.pt", weights_only=True) for rank in range(ranks)]
 
 
+def assert_measured_alike(rank, single):
+    assert rank["explained"] == 5
+    for key in MEASURED:
+        expected = pytest.approx(single["history"][0][key], rel=1e-9, abs=1e-12, nan_ok=True)
+        assert rank["history"][0][key] == expected, key
+
+
+@pytest.mark.parametrize("strategy", ["ddp", "ddp_spawn"])
+def test_processes_that_are_started_otherwise_measure_the_same(folder, tmp_path, strategy):
+    run_script(tmp_path, strategy)
+    (single,) = reports(folder, "single", ranks=1)
+    for rank in reports(tmp_path, strategy):
+        assert_measured_alike(rank, single)
+
+
 def test_two_processes_measure_what_one_does(folder):
     (single,) = reports(folder, "single", ranks=1)
     for rank in reports(folder, "with"):
-        assert rank["explained"] == 5
-        for key in MEASURED:
-            expected = pytest.approx(single["history"][0][key], rel=1e-9, abs=1e-12, nan_ok=True)
-            assert rank["history"][0][key] == expected, key
+        assert_measured_alike(rank, single)
     found, expected = (
         Interactions.load(folder / name / "interactions" / "epoch=0000.npz") for name in ("with", "single")
     )
