@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from torchmetrics import MeanMetric
 
 from experiments.checkpoints import checkpoint_path
 from experiments.restore import load_weights, restore
+from lightning_interactions.files import write_json
 from lightning_interactions.masking.batches import to_device
 from lightning_interactions.masking.devices import device_of
 from lightning_interactions.masking.network import call_network
@@ -28,22 +30,26 @@ def held_out_confidence(run: RunFolder) -> list[dict[str, float]]:
 
     With the probabilities :math:`p` of the classes and the true class :math:`y`, overconfidence is
     :math:`\mathbb E[\max_c p_c] - \mathrm{accuracy}`, the calibration error of a single bin with its sign, and the
-    margin is :math:`\mathbb E[p_y - \max_{c \neq y} p_c]`. Both lie in -1 … 1.
+    margin is :math:`\mathbb E[p_y - \max_{c \neq y} p_c]`. Both lie in -1 … 1. What was found is kept in the run's
+    ``confidence.json``; only the first time the network and the data must be at hand.
 
     Args:
-        run: a run whose data are at hand.
+        run: the run.
 
     Returns:
         a record for each epoch: ``epoch``, ``overconfidence``, ``margin``.
     """
     epochs = [epoch for epoch in run.history.epochs if checkpoint_path(run.path, epoch).exists()]
-    if not epochs:
-        return []
+    path = run.path / "confidence.json"
+    kept: list[dict[str, float]] = json.loads(path.read_text()) if path.exists() else []
+    if [record["epoch"] for record in kept] == epochs:
+        return kept
     network = restore(run, epochs[0])
     found = []
     for epoch in epochs:
         load_weights(network.module, run, epoch)
         found.append({"epoch": epoch} | _confidence(network))
+    write_json(path, found)
     return found
 
 

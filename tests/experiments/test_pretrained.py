@@ -42,6 +42,16 @@ def cut(path):
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
+def damage(path, content):
+    """Remove a file where there is no content, cut it, or put another content into it."""
+    if content is None:
+        path.unlink()
+    elif content == "cut":
+        cut(path)
+    else:
+        path.write_bytes(content)
+
+
 @pytest.mark.parametrize("load", [Bert, tokens])
 def test_an_encoder_that_is_not_there_is_explained(tmp_path, load):
     for name in (tmp_path / "nothing", "data/models/nothing"):
@@ -62,24 +72,14 @@ def test_a_name_that_the_hub_does_not_give_is_explained(monkeypatch):
 @pytest.mark.parametrize("content", [None, "cut", b"", HTML, b"{}"], ids=["none", "cut", "empty", "html", "another"])
 def test_a_configuration_that_is_none_is_named(encoder, content):
     path = encoder / "config.json"
-    if content is None:
-        path.unlink()
-    elif content == "cut":
-        cut(path)
-    else:
-        path.write_bytes(content)
+    damage(path, content)
     refused(Bert, encoder, rf"'{encoder}' should hold the configuration of a network, config\.json, got")
 
 
 @pytest.mark.parametrize("content", [None, "cut", b"", HTML, POINTER], ids=["none", "cut", "empty", "html", "pointer"])
 def test_weights_that_are_none_are_named(encoder, content):
     path = encoder / "model.safetensors"
-    if content is None:
-        path.unlink()
-    elif content == "cut":
-        cut(path)
-    else:
-        path.write_bytes(content)
+    damage(path, content)
     refused(Bert, encoder, rf"'{encoder}' should hold the weights of its config\.json, model\.safetensors .*, got")
 
 
