@@ -7,7 +7,8 @@ masked. This is the only place where the convention is defined; everything else 
 Every transform here is a Kronecker power of one 2×2 matrix. It is applied to the last axis of a batched tensor on any
 device, never as a :math:`2^n \times 2^n` matrix. Two equal algorithms do the work: a butterfly over the ``n`` bits,
 :math:`O(n 2^n)`, and a few dense products, each with the factor of up to five bits, which make more operations but far
-fewer passes over memory.
+fewer passes over memory. Which one does goes by ``n`` alone, so that the last digits of a sample do not depend on those
+beside it.
 """
 
 from __future__ import annotations
@@ -43,9 +44,9 @@ MAX_VARIABLES = 20
 _LARGEST_DENSE_FACTOR = 5
 """Bits of a dense factor: 32×32 is as fast as 16×16 or 64×64 or faster, in float32 and float64."""
 
-_SMALLEST_BUTTERFLY = 1 << 18
-"""From so many numbers on, and where two factors are not enough (n > 10), the butterfly is up to twice as fast: dense
-factors win by a factor of 2 to 6 while the data fit into the cache."""
+_IN_CACHE = 1 << 17
+"""A CPU takes so many numbers at a time: dense factors are faster than the butterfly, by a factor of up to 6, only
+while the data fit into its cache. A single sample with more, n > 17, is left to the butterfly."""
 
 Base = tuple[tuple[float, float], tuple[float, float]]
 """A 2×2 matrix, row by row."""
@@ -320,8 +321,16 @@ def kronecker_power(base: Base, x: Tensor, dtype: torch.dtype | None = torch.flo
     """
     n_variables = variable_count(x)
     x = x.to(dtype or x.dtype)
-    if n_variables > 2 * _LARGEST_DENSE_FACTOR and x.numel() >= _SMALLEST_BUTTERFLY:
+    if 1 << n_variables > _IN_CACHE:
         return _butterfly(base, x, n_variables)
+    if not x.is_cpu or x.numel() <= _IN_CACHE:
+        return _dense(base, x, n_variables)
+    parts = x.flatten(0, -2).split(_IN_CACHE >> n_variables)
+    return torch.cat([_dense(base, part, n_variables) for part in parts]).view(x.shape)
+
+
+def _dense(base: Base, x: Tensor, n_variables: int) -> Tensor:
+    """Products with the factors of a few bits each."""
     # Two factors at least: a single sample would otherwise be a matrix times a vector, which rounds differently from
     # the same sample in a batch.
     n_factors = max(min(2, n_variables), -(-n_variables // _LARGEST_DENSE_FACTOR))

@@ -124,8 +124,7 @@ def test_transform_is_its_sum_over_sets(transform, table):
 @pytest.mark.parametrize("butterfly", [False, True])
 def test_both_algorithms_are_the_sum_over_sets(transform, butterfly, monkeypatch):
     if butterfly:
-        monkeypatch.setattr(lattice, "_LARGEST_DENSE_FACTOR", 0)
-        monkeypatch.setattr(lattice, "_SMALLEST_BUTTERFLY", 0)
+        monkeypatch.setattr(lattice, "_IN_CACHE", 1)
     for n in range(1, 7):
         x = random(2**n, seed=n)
 
@@ -138,8 +137,7 @@ def test_dense_factors_and_butterfly_agree(transform, n, monkeypatch):
     x = random(3, 2**n)
     monkeypatch.setattr(lattice, "_LARGEST_DENSE_FACTOR", 6)
     dense = transform(x)
-    monkeypatch.setattr(lattice, "_LARGEST_DENSE_FACTOR", 0)
-    monkeypatch.setattr(lattice, "_SMALLEST_BUTTERFLY", 0)
+    monkeypatch.setattr(lattice, "_IN_CACHE", 1)
     butterfly = transform(x)
 
     torch.testing.assert_close(dense, butterfly, rtol=1e-12, atol=1e-11)
@@ -213,6 +211,16 @@ def test_batches_are_transformed_row_by_row(transform, n):
 
 
 @pytest.mark.parametrize("transform", TRANSFORMS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(("n", "samples"), [(1, 9), (4, 9), (8, 9), (11, 130), (12, 70), (17, 2)])
+def test_the_last_digits_of_a_sample_do_not_depend_on_those_beside_it(transform, dtype, n, samples):
+    x = random(samples, 2**n).to(dtype)
+    result = transform(x)
+    for first, last in [(0, 1), (1, 3), (samples - 2, samples)]:
+        assert torch.equal(transform(x[first:last]), result[first:last])
+
+
+@pytest.mark.parametrize("transform", TRANSFORMS)
 @pytest.mark.parametrize("n", [3, 11])
 def test_an_empty_batch_stays_empty(transform, n):
     assert transform(torch.zeros(0, 2**n)).shape == (0, 2**n)
@@ -253,8 +261,7 @@ def test_precision_can_be_kept(transform, dtype, n):
 @pytest.mark.parametrize("butterfly", [False, True])
 def test_gradients_flow(transform, butterfly, monkeypatch):
     if butterfly:
-        monkeypatch.setattr(lattice, "_LARGEST_DENSE_FACTOR", 0)
-        monkeypatch.setattr(lattice, "_SMALLEST_BUTTERFLY", 0)
+        monkeypatch.setattr(lattice, "_IN_CACHE", 1)
 
     assert torch.autograd.gradcheck(transform, random(2, 8).requires_grad_())
 

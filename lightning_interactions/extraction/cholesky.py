@@ -1,25 +1,35 @@
 """Cholesky factors of a batch of symmetric matrices in place, and solutions with them.
 
-On a CPU, torch factorises a batch one matrix after the other, each on all threads. Matrices of a thousand rows are too
-small for that: SciPy's LAPACK takes half the time when every thread has a matrix of its own.
+On a CPU they come from SciPy's LAPACK, which other Python threads do not have to wait for. Large matrices are cut into
+tiles, whose products the threads share that are left when every sample has one. The cut does not depend on their
+number, and so neither does a digit of the factors.
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from lightning_interactions.extraction import lapack
+from lightning_interactions.extraction.threads import side_by_side, to_spare
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["factorise", "substitute"]
 
-_WORTHWHILE = 512
-"""Rows from which on SciPy's LAPACK is faster: below, the calls cost more than the work."""
+_TILE = 512
+"""Rows of a tile: large enough for products at full speed, and so small that there are several for each thread."""
+
+_FIRST_TILED = 2048
+"""Rows from which on a matrix is cut into tiles."""
 
 _TRIANGLE = lapack.by_address(b"U")
 """Fortran reads matrices by columns: what is the lower triangle here is the upper one there."""
 
-_YES, _NO = lapack.by_address(b"T"), lapack.by_address(b"N")
+_YES, _NO, _LEFT = lapack.by_address(b"T"), lapack.by_address(b"N"), lapack.by_address(b"L")
 
 
 def factorise(matrices: Tensor) -> Tensor:
@@ -38,18 +48,18 @@ def factorise(matrices: Tensor) -> Tensor:
         ([0], [[[2.0, 0.0], [1.0, 2.0]]])
     """
     info = torch.zeros(len(matrices), dtype=torch.int32, device=matrices.device)
-    if not _side_by_side(matrices):
+    if not _by_lapack(matrices):
         # The transpose is stored by columns, which is what LAPACK and cuSOLVER factorise in place.
         torch.linalg.cholesky_ex(matrices.mT, upper=True, out=(matrices.mT, info))
         return info
-    potrf = lapack.routine("potrf", matrices.dtype)
-    rows = lapack.by_address(matrices.shape[-1])
-    starts, infos = lapack.addresses(matrices), lapack.addresses(info)
-
-    def factorise_one(sample: int) -> None:
-        potrf(_TRIANGLE, rows, starts[sample], rows, infos[sample])
-
-    lapack.side_by_side(factorise_one, len(matrices))
+    size = matrices.shape[-1]
+    if size >= _FIRST_TILED:
+        for sample, matrix in enumerate(matrices):
+            info[sample] = _Tiles(matrix).factorise()
+        return info
+    potrf, rows = lapack.routine("potrf", matrices.dtype), lapack.by_address(size)
+    for start, told in zip(lapack.addresses(matrices), lapack.addresses(info), strict=True):
+        potrf(_TRIANGLE, rows, start, rows, told)
     return info
 
 
@@ -67,21 +77,74 @@ def substitute(factors: Tensor, right: Tensor) -> Tensor:
         >>> substitute(torch.tensor([[[2.0, 0.0], [1.0, 2.0]]]), torch.tensor([[8.0, 14.0]])).tolist()
         [[0.75, 2.5]]
     """
-    if not _side_by_side(factors):
+    if not _by_lapack(factors):
         half = torch.linalg.solve_triangular(factors, right[..., None], upper=False)
         return torch.linalg.solve_triangular(factors.mT, half, upper=True)[..., 0]
     trsv = lapack.routine("trsv", factors.dtype)
     rows, step = lapack.by_address(factors.shape[-1]), lapack.by_address(1)
     solution = right.clone(memory_format=torch.contiguous_format)
-    starts, solutions = lapack.addresses(factors), lapack.addresses(solution)
-
-    def substitute_one(sample: int) -> None:
+    for start, solved in zip(lapack.addresses(factors), lapack.addresses(solution), strict=True):
         for transposed in (_YES, _NO):
-            trsv(_TRIANGLE, transposed, _NO, rows, starts[sample], rows, solutions[sample], step)
-
-    lapack.side_by_side(substitute_one, len(factors))
+            trsv(_TRIANGLE, transposed, _NO, rows, start, rows, solved, step)
     return solution
 
 
-def _side_by_side(matrices: Tensor) -> bool:
-    return matrices.is_cpu and matrices.shape[-1] >= _WORTHWHILE and lapack.has_routines(matrices.dtype)
+def _by_lapack(matrices: Tensor) -> bool:
+    return matrices.is_cpu and lapack.has_routines(matrices.dtype)
+
+
+class _Tiles:
+    """A square matrix cut into tiles, which are factorised column by column: what is right of one takes its products.
+
+    Args:
+        matrix: contiguous ``(rows, rows)`` on the CPU.
+    """
+
+    def __init__(self, matrix: Tensor) -> None:
+        size = len(matrix)
+        self._start, self._number_bytes = matrix.data_ptr(), matrix.element_size()
+        self._size, self._stride = size, lapack.by_address(size)
+        self._count = -(-size // _TILE)
+        self._rows = [lapack.by_address(min(_TILE, size - tile * _TILE)) for tile in range(self._count)]
+        self._plus, self._minus = lapack.number(1.0, matrix.dtype), lapack.number(-1.0, matrix.dtype)
+        self._potrf, self._trsm, self._syrk, self._gemm = (
+            lapack.routine(name, matrix.dtype) for name in ("potrf", "trsm", "syrk", "gemm")
+        )
+
+    def factorise(self) -> int:
+        """Replace the lower triangle by its factor; returns 0 where it is positive definite."""
+        info = torch.zeros(1, dtype=torch.int32)
+        for column in range(self._count):
+            rows, at = self._rows[column], self._at(column, column)
+            self._potrf(_TRIANGLE, rows, at, self._stride, info.data_ptr())
+            if info.item():
+                return column * _TILE + int(info.item())
+            below = range(column + 1, self._count)
+            self._each([(row,) for row in below], lambda row, column=column: self._divide(row, column))
+            pairs = [(row, other) for row in below for other in range(column + 1, row + 1)]
+            self._each(pairs, lambda row, other, column=column: self._take(row, other, column))
+        return 0
+
+    def _each(self, places: list[tuple[int, ...]], work: Callable[..., None]) -> None:
+        side_by_side(lambda index: work(*places[index]), len(places), to_spare())
+
+    def _at(self, row: int, column: int) -> int:
+        return self._start + (row * self._size + column) * _TILE * self._number_bytes
+
+    def _divide(self, row: int, column: int) -> None:
+        r"""A tile below the diagonal becomes that of the factor, :math:`L_{rc} = A_{rc} L_{cc}^{-\top}`."""
+        here, diagonal = self._at(row, column), self._at(column, column)
+        sizes = self._rows[column], self._rows[row]
+        self._trsm(
+            _LEFT, _TRIANGLE, _YES, _NO, *sizes, self._plus, diagonal, self._stride, here, self._stride
+        )
+
+    def _take(self, row: int, other: int, column: int) -> None:
+        r"""Take from :math:`A_{ro}` what a column of the factor explains, :math:`L_{rc} L_{oc}^\top`."""
+        here, left, right = self._at(row, other), self._at(other, column), self._at(row, column)
+        inner, stride = self._rows[column], self._stride
+        if row == other:
+            self._syrk(_TRIANGLE, _YES, self._rows[row], inner, self._minus, left, stride, self._plus, here, stride)
+            return
+        sizes = self._rows[other], self._rows[row], inner
+        self._gemm(_YES, _NO, *sizes, self._minus, left, stride, right, stride, self._plus, here, stride)

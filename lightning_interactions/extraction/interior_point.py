@@ -19,6 +19,7 @@ from lightning_interactions import lattice
 from lightning_interactions.checks import check_whole
 from lightning_interactions.extraction.normal_matrix import NormalMatrix
 from lightning_interactions.extraction.programme import (
+    DEFAULT_MEMORY_MB,
     apply_transpose,
     free_effects,
     relative_gap,
@@ -92,7 +93,7 @@ def interior_point(
     *,
     tolerance: float = 1e-6,
     max_iterations: int = 100,
-    max_memory_mb: int = 1024,
+    max_memory_mb: int = DEFAULT_MEMORY_MB,
 ) -> tuple[Tensor, Tensor, Tensor]:
     r"""Solve :math:`\min \|z\|_1` s.t. :math:`|w - \Phi z| \le \zeta` to optimality (Appendix D as a linear programme).
 

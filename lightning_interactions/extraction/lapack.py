@@ -1,4 +1,4 @@
-"""SciPy's BLAS and LAPACK for several matrices at the same time.
+"""SciPy's BLAS and LAPACK without Python's lock.
 
 SciPy publishes its routines as pointers for compiled code (``scipy.linalg.cython_lapack``). Called through them, unlike
 through ``scipy.linalg.lapack``, they leave other Python threads running.
@@ -8,31 +8,30 @@ from __future__ import annotations
 
 import ctypes
 import re
-from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import torch
 from scipy.linalg import cython_blas, cython_lapack
-from threadpoolctl import ThreadpoolController
-from torch import Tensor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from torch import Tensor
 
-__all__ = ["addresses", "by_address", "has_routines", "routine", "side_by_side"]
+__all__ = ["addresses", "by_address", "has_routines", "number", "routine"]
 
 _SIGNATURES = {
     "potrf": "void (char *, int *, {} *, int *, int *)",
     "trsv": "void (char *, char *, char *, int *, {} *, int *, {} *, int *)",
+    "trsm": "void (char *, char *, char *, char *, int *, int *, {} *, {} *, int *, {} *, int *)",
+    "syrk": "void (char *, char *, int *, int *, {} *, {} *, int *, {} *, {} *, int *)",
+    "gemm": "void (char *, char *, int *, int *, int *, {} *, {} *, int *, {} *, int *, {} *, {} *, int *)",
 }
 """The routines used, as SciPy describes them where its integers have 32 bits; ``{}`` is the type of the numbers."""
 
 _LETTERS = {torch.float64: "d", torch.float32: "s"}
 """How the names of the routines say the type of the numbers."""
 
-_MOST_THREADS = 32
-"""SciPy's BLAS has buffers for so many calls at a time."""
+_NUMBERS = {torch.float64: ctypes.c_double, torch.float32: ctypes.c_float}
 
 
 def has_routines(dtype: torch.dtype) -> bool:
@@ -45,41 +44,15 @@ def by_address(value: bytes | int) -> Any:
     return ctypes.byref(ctypes.c_char(value) if isinstance(value, bytes) else ctypes.c_int(value))
 
 
+def number(value: float, dtype: torch.dtype) -> Any:
+    """A factor as Fortran takes it beside matrices of this type."""
+    return ctypes.byref(_NUMBERS[dtype](value))
+
+
 def addresses(tensor: Tensor) -> list[int]:
     """Where the parts of a contiguous tensor begin, one for every index of its first dimension."""
     start, step = tensor.data_ptr(), tensor.stride(0) * tensor.element_size()
     return [start + index * step for index in range(len(tensor))]
-
-
-def side_by_side(task: Callable[[int], None], count: int) -> None:
-    """Run ``task`` for 0, 1, …, ``count - 1`` on as many threads as torch uses, and BLAS within what is left of them.
-
-    Example:
-        >>> done = []
-        >>> side_by_side(done.append, 3)
-        >>> sorted(done)
-        [0, 1, 2]
-    """
-    threads = torch.get_num_threads()
-    workers = max(1, min(threads, count, _MOST_THREADS))
-    with _libraries().limit(limits=max(1, threads // workers), user_api="blas"):
-        if workers == 1:
-            _each(task, range(count))
-            return
-        with ThreadPoolExecutor(workers) as pool:
-            for done in [pool.submit(_each, task, range(first, count, workers)) for first in range(workers)]:
-                done.result()
-
-
-def _each(task: Callable[[int], None], samples: range) -> None:
-    for sample in samples:
-        task(sample)
-
-
-@cache
-def _libraries() -> ThreadpoolController:
-    """Looking for the libraries of the process takes milliseconds; the one used here is loaded with this module."""
-    return ThreadpoolController()
 
 
 @cache

@@ -27,6 +27,7 @@ from lightning_interactions import lattice
 from lightning_interactions.extraction.interior_point import Batch, narrowed, overshoot, polished, solve_batch
 from lightning_interactions.extraction.normal_matrix import NormalMatrix
 from lightning_interactions.extraction.programme import (
+    DEFAULT_MEMORY_MB,
     apply_transpose,
     dual_bound,
     free_effects,
@@ -75,7 +76,7 @@ def lowest_order(
     *,
     tolerance: float = 1e-6,
     max_iterations: int = 100,
-    max_memory_mb: int = 1024,
+    max_memory_mb: int = DEFAULT_MEMORY_MB,
 ) -> Tensor:
     r"""Replace optimal effects by optimal ones of the smallest total order :math:`\sum_S |S||I_S|`.
 

@@ -27,6 +27,7 @@ from torch import Tensor
 from lightning_interactions import lattice
 
 __all__ = [
+    "DEFAULT_MEMORY_MB",
     "Solution",
     "WarmStart",
     "apply_transpose",
@@ -38,6 +39,9 @@ __all__ = [
     "residuals",
     "targets_of",
 ]
+
+DEFAULT_MEMORY_MB = 1024
+"""Memory that a solver may use unless told otherwise."""
 
 
 @dataclass(frozen=True)

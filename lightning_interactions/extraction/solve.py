@@ -4,16 +4,28 @@ from __future__ import annotations
 
 import math
 import warnings
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from lightning_interactions import lattice
-from lightning_interactions.extraction.admm import admm
+from lightning_interactions.checks import check_whole
+from lightning_interactions.extraction import threads
+from lightning_interactions.extraction.admm import admm, bytes_per_sample, check_warm_start
+from lightning_interactions.extraction.dummies import without_dummies
 from lightning_interactions.extraction.interior_point import interior_point
 from lightning_interactions.extraction.lowest_order import FACE_ACCURACY, lowest_order
-from lightning_interactions.extraction.programme import Solution, certified_solution, residuals, targets_of
+from lightning_interactions.extraction.normal_matrix import NormalMatrix
+from lightning_interactions.extraction.programme import (
+    DEFAULT_MEMORY_MB,
+    Solution,
+    WarmStart,
+    certified_solution,
+    residuals,
+    targets_of,
+)
 from lightning_interactions.extraction.sgd import half_split, sgd
 from lightning_interactions.extraction.sign_dual import sign_dual
 from lightning_interactions.masking.observe import full_float32
@@ -60,8 +72,7 @@ def solve(
     solver              what it does
     ==================  ===============================================================================================
     ``interior_point``  the optimum, to ``tolerance``; options ``tie_break`` (``"none"`` or ``"lowest_order"``, see
-                        :mod:`.lowest_order`), ``max_iterations`` and ``max_memory_mb`` (which of several
-                        equally sparse solutions is found may depend on it, and on the number of threads)
+                        :mod:`.lowest_order`), ``max_iterations`` and ``max_memory_mb``
     ``admm``            nearly the optimum, far faster and for large ``n``; options ``target_gap``,
                         ``max_iterations``, ``warm_start`` (an earlier :class:`Solution`) and ``max_memory_mb``
     ``sgd``             the published recipe; options ``steps`` and ``learning_rate``
@@ -80,6 +91,9 @@ def solve(
             sum is identified. ``interior_point`` never splits them.
         **options: passed to the solver.
 
+    On a CPU each of torch's threads solves some of the samples alone, so that neither their number, nor the memory, nor
+    the other samples change the result. A variable that changes no output has no effects.
+
     Returns:
         Effects and their certificate, recomputed from the effects returned. They keep to :math:`\zeta` up to a relative
         1e-9 (up to 1e-9 of the largest :math:`|w_T|` where :math:`\zeta = 0`).
@@ -90,7 +104,8 @@ def solve(
         TypeError: for values that are not floating-point numbers, or an option that the solver does not have.
 
     Warns:
-        UserWarning: once a call, when ``interior_point`` missed the tolerance for some samples.
+        UserWarning: once a call, when ``interior_point`` missed ``tolerance`` for some samples, or ``admm`` its
+            ``target_gap`` (0.05 where none is given).
 
     Example:
         >>> values = torch.tensor([[1.0, 3.0, -2.0, 0.0]])
@@ -114,13 +129,67 @@ def solve(
         )
         raise ValueError(msg)
     # Some products are float32; TF32 or bfloat16 would cost the digits that the certificate asks for.
-    with full_float32():
-        effects, duals, iterations = SOLVERS[solver](targets, box, tolerance, **options)
-    effects = _made_feasible(targets, box, effects)
-    solution = certified_solution(targets, box, effects, duals, iterations, merged=merge_order_one)
-    if solver == "interior_point":
-        _warn_if_missed(solution, tolerance)
+    with full_float32(), threads.one_thread():
+        find = _find_without_dummies if solver in _OPTIMAL else _find
+        effects, duals, iterations = find(solver, targets, box, tolerance, options)
+        effects = _made_feasible(targets, box, effects)
+        solution = certified_solution(targets, box, effects, duals, iterations, merged=merge_order_one)
+    if solver in _OPTIMAL:
+        goal = tolerance if solver == "interior_point" else options.get("target_gap", _FAIR_GAP)
+        _warn_if_missed(solution, solver, goal)
     return solution
+
+
+def _find_without_dummies(
+    solver: str, targets: Tensor, noise_bound: Tensor, tolerance: float, options: dict[str, Any]
+) -> _Found:
+    """Let only the variables that matter have effects."""
+    effects, duals = torch.zeros_like(targets)[:, None].repeat(1, 2, 1), torch.zeros_like(targets)
+    iterations = torch.zeros(len(targets), dtype=torch.int64, device=targets.device)
+    warm_start = options.get("warm_start")
+    check_warm_start(warm_start, targets)
+    for game in without_dummies(targets):
+        start = _start(warm_start, game.of, targets)
+        found = _find(solver, game.of(targets), noise_bound[game.rows], tolerance, options | start)
+        game.put(found[0], effects)
+        game.put(found[1], duals)
+        iterations[game.rows] = found[2]
+    return effects, duals, iterations
+
+
+def _find(solver: str, targets: Tensor, noise_bound: Tensor, tolerance: float, options: dict[str, Any]) -> _Found:
+    """Let every thread solve some of the samples."""
+    samples, workers = len(targets), threads.most_workers(targets.device)
+    if solver in _BYTES_PER_SAMPLE:
+        memory = options.get("max_memory_mb", DEFAULT_MEMORY_MB)
+        check_whole(minimum=0, max_memory_mb=memory)
+        least = _BYTES_PER_SAMPLE[solver](lattice.variable_count(targets))
+        workers = max(1, min(workers, samples, (memory << 20) // least))
+        options = options | {"max_memory_mb": memory // workers}
+
+    def solve_part(part: slice) -> _Found:
+        start = _start(options.get("warm_start"), lambda table: table[part], targets)
+        return SOLVERS[solver](targets[part], noise_bound[part], tolerance, **options | start)
+
+    effects, duals, iterations = zip(*threads.in_parts(solve_part, samples, workers), strict=True)
+    return torch.cat(effects), torch.cat(duals), torch.cat(iterations)
+
+
+@dataclass(frozen=True)
+class _Start:
+    """A part of an earlier solution."""
+
+    and_: Tensor
+    or_: Tensor
+    duals: Tensor
+
+
+def _start(warm_start: WarmStart | None, part: Callable[[Tensor], Tensor], targets: Tensor) -> dict[str, _Start]:
+    """The option that starts from a part of an earlier solution, where there is one with dual values."""
+    if warm_start is None or warm_start.duals is None:
+        return {}
+    tables = (warm_start.and_, warm_start.or_, warm_start.duals)
+    return {"warm_start": _Start(*(part(table.to(targets)) for table in tables))}
 
 
 def _interior_point(
@@ -167,6 +236,20 @@ OPTIONS = {
 }
 """What can be set, by the name of the solver."""
 
+_OPTIMAL = ("interior_point", "admm")
+"""The solvers that look for the optimum; the others are recipes, which say what they do with each variable."""
+
+_BYTES_PER_SAMPLE = {"interior_point": NormalMatrix.bytes_per_sample, "admm": bytes_per_sample}
+"""Memory for one sample of ``n`` variables, of the solvers with an option for it."""
+
+_FAIR_GAP = 0.05
+"""Gap that ``admm`` should reach where no target is given."""
+
+_REMEDIES = {
+    "interior_point": "float64 cannot do better where the noise bound is tiny.",
+    "admm": "more `max_iterations` come nearer, and solver='interior_point' to the optimum.",
+}
+
 TIE_BREAKS = ("lowest_order", "none")
 """What decides among equally sparse effects: the smallest total order, or nothing."""
 
@@ -182,14 +265,13 @@ def _made_feasible(targets: Tensor, noise_bound: Tensor, effects: Tensor) -> Ten
     return torch.where(outside[:, None, None], effects + correction, effects)
 
 
-def _warn_if_missed(solution: Solution, tolerance: float) -> None:
-    missed = int((~(solution.gap <= tolerance)).sum())  # a gap that is not a number is missed too
+def _warn_if_missed(solution: Solution, solver: str, goal: float) -> None:
+    missed = int((~(solution.gap <= goal)).sum())  # a gap that is not a number is missed too
     if missed:
         warnings.warn(
-            f"{missed} of {len(solution.gap)} samples are not solved to `tolerance` = {tolerance:g}: the"
-            f" largest relative gap is {solution.gap.max().item():.2g}. The effects meet the noise bound but may not be"
-            f" the sparsest."
-            f" HINT: `.gap` tells which samples; float64 cannot do better where the noise bound is tiny.",
+            f"{missed} of {len(solution.gap)} samples are not solved to a relative gap of {goal:g}: the largest is"
+            f" {solution.gap.max().item():.2g}. The effects meet the noise bound but may not be the sparsest."
+            f" HINT: `.gap` tells which samples; {_REMEDIES[solver]}",
             stacklevel=3,
         )
 

@@ -24,6 +24,7 @@ from functools import lru_cache
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from lightning_interactions import lattice
 
@@ -35,13 +36,17 @@ r"""Its Kronecker power is :math:`2^{|T \cap T'|}`."""
 _UNION = ((2.0, 1.0), (1.0, 1.0))
 r"""Its Kronecker power is :math:`2^{n-|T \cup T'|}`."""
 
+_MULTIPLE = 4
+"""Blocks are filled up with zeros to a multiple of so many rows: in a batch of other sizes, where a sample lies in memory,
+and so which samples are beside it, would decide on its last digits."""
+
 
 class SymmetricInverse:
     r""":math:`(\Phi \Phi^\top + c I)^{-1}` for a batch of samples, each with its own :math:`c`.
 
     Args:
         n_variables: the number of input variables ``n``.
-        shift: :math:`c \ge 0`, ``(samples,)``, in any precision.
+        shift: :math:`c \ge 0`, ``(samples,)`` or one for all, ``(1,)``, in any precision.
         dtype: the precision of the products; the inverse itself is computed in float64.
 
     Example:
@@ -55,7 +60,8 @@ class SymmetricInverse:
         self._inverses = []
         for block in self._basis.blocks:
             factor = 1 / (block.eigenvalues + shift.to(torch.float64)[:, None])
-            self._inverses.append(((block.vectors * factor[:, None]) @ block.vectors.T).to(dtype))
+            transposed = block.vectors.T.expand(len(shift), -1, -1)
+            self._inverses.append(torch.bmm(block.vectors * factor[:, None], transposed).to(dtype))
 
     def keep(self, rows: Tensor) -> None:
         """Drop all samples but ``rows``, their numbers or a bool tensor ``(samples,)``."""
@@ -75,7 +81,8 @@ class SymmetricInverse:
         for block, inverse in zip(self._basis.blocks, self._inverses, strict=True):
             part = grid[:, block.rows, block.columns]
             chains = part.unflatten(2, block.low).unflatten(1, block.high).transpose(2, 3)
-            solved = chains.flatten(3, 4).flatten(1, 2) @ inverse
+            chains = _filled_up(chains.flatten(3, 4).flatten(1, 2), inverse.shape[-1])
+            solved = torch.bmm(chains, inverse.expand(len(chains), -1, -1))[..., : block.high[1] * block.low[1]]
             solved = solved.unflatten(2, (block.high[1], block.low[1])).unflatten(1, (block.high[0], block.low[0]))
             part.copy_(solved.transpose(2, 3).flatten(3, 4).flatten(1, 2))
         solution = (high.T @ (grid @ low)).flatten(1)
@@ -92,8 +99,8 @@ class _Block:
         columns: where those of the low half stand.
         high: number and length of the chains of the high half.
         low: number and length of the chains of the low half.
-        eigenvalues: of the block, float64; infinite for the empty set.
-        vectors: its eigenvectors as columns, float64.
+        eigenvalues: of the block, float64; infinite for the empty set and where it is filled up.
+        vectors: its eigenvectors as columns, float64, filled up with zeros.
     """
 
     rows: slice
@@ -189,7 +196,14 @@ def _diagonalised(upper: Tensor, lower: Tensor) -> tuple[Tensor, Tensor]:
         values, vectors = torch.linalg.eigh(matrix[1:, 1:])
         values = torch.cat([values.new_full((1,), torch.inf), values])
         vectors = torch.block_diag(vectors.new_ones(1, 1), vectors)
-    return values, vectors
+    size = -(-len(values) // _MULTIPLE) * _MULTIPLE
+    values = _filled_up(values, size, torch.inf)
+    return values, _filled_up(_filled_up(vectors, size).T, size).T.contiguous()
+
+
+def _filled_up(x: Tensor, size: int, value: float = 0.0) -> Tensor:
+    """``x`` with its last axis made longer."""
+    return x if x.shape[-1] == size else functional.pad(x, (0, size - x.shape[-1]), value=value)
 
 
 def _dense(base: lattice.Base, chain: Tensor) -> Tensor:

@@ -151,7 +151,7 @@ def test_the_library_that_factorises_and_its_threads_change_nothing(
 def test_a_run_cut_short_is_honest(network_values, noise_bound_of, highs):
     values = network_values(5)
     noise_bound = noise_bound_of(values)
-    with pytest.warns(UserWarning, match=r"2 of 2 samples are not solved to `tolerance` = 1e-06") as caught:
+    with pytest.warns(UserWarning, match=r"2 of 2 samples are not solved to a relative gap of 1e-06") as caught:
         solution = solve(values, noise_bound, max_iterations=4)
     assert len(caught) == 1
     assert (solution.gap > 1e-6).all()
