@@ -58,9 +58,9 @@ _STEP_FALLS_EVERY = 5
 r"""Iterations between two changes of :math:`\kappa`."""
 
 _SHIFTS, _SHIFT_POWER = (1.25e-4, 0.3125), 0.75
-r""":math:`c / 2^n` without a noise bound, and what a power of :math:`\zeta` relative to max|w| adds: rest and effects then
-settle equally fast. Found at n = 8, 10 and 12 for :math:`\zeta` from 0 to 0.1; with :math:`c = 0` the float32 inverse of
-:math:`\Phi\Phi^\top` leads nowhere for some samples from n = 10 on."""
+r""":math:`c / 2^n` without a noise bound, and what a power of :math:`\zeta` relative to max|w| adds: rest and effects
+then settle equally fast. Found at n = 8, 10 and 12 for :math:`\zeta` from 0 to 0.1; with :math:`c = 0` the float32
+inverse of :math:`\Phi\Phi^\top` leads nowhere for some samples from n = 10 on."""
 
 _CHECK_EVERY = 25
 """Iterations between two looks at what has been reached; a look costs as much as four iterations."""
@@ -155,7 +155,6 @@ def admm(
 def bytes_per_sample(n_variables: int) -> int:
     """Memory for one sample at the peak: a few float64 arrays of effects and of targets."""
     return 160 << n_variables
-
 
 
 @dataclass

@@ -7,7 +7,8 @@ number, and so neither does a digit of the factors.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from torch import Tensor
@@ -16,9 +17,11 @@ from lightning_interactions.extraction import lapack
 from lightning_interactions.extraction.threads import side_by_side, to_spare
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 __all__ = ["factorise", "substitute"]
+
+Place = TypeVar("Place")
 
 _TILE = 512
 """Rows of a tile: large enough for products at full speed, and so small that there are several for each thread."""
@@ -56,11 +59,12 @@ def factorise(matrices: Tensor) -> Tensor:
     if size >= _FIRST_TILED:
         for sample, matrix in enumerate(matrices):
             info[sample] = _Tiles(matrix).factorise()
-        return info
-    potrf, rows = lapack.routine("potrf", matrices.dtype), lapack.by_address(size)
-    for start, told in zip(lapack.addresses(matrices), lapack.addresses(info), strict=True):
-        potrf(_TRIANGLE, rows, start, rows, told)
-    return info
+    else:
+        potrf, rows = lapack.routine("potrf", matrices.dtype), lapack.by_address(size)
+        for start, told in zip(lapack.addresses(matrices), lapack.addresses(info), strict=True):
+            potrf(_TRIANGLE, rows, start, rows, told)
+    # LAPACK passes over numbers that are none; in a factor they spread to the last one.
+    return torch.where(matrices[:, -1, -1].isfinite(), info, info.clamp(min=size))
 
 
 def substitute(factors: Tensor, right: Tensor) -> Tensor:
@@ -120,27 +124,27 @@ class _Tiles:
             if info.item():
                 return column * _TILE + int(info.item())
             below = range(column + 1, self._count)
-            self._each([(row,) for row in below], lambda row, column=column: self._divide(row, column))
-            pairs = [(row, other) for row in below for other in range(column + 1, row + 1)]
-            self._each(pairs, lambda row, other, column=column: self._take(row, other, column))
+            self._for_each(below, partial(self._divide, column))
+            self._for_each(
+                [(row, other) for row in below for other in range(column + 1, row + 1)], partial(self._take, column)
+            )
         return 0
 
-    def _each(self, places: list[tuple[int, ...]], work: Callable[..., None]) -> None:
-        side_by_side(lambda index: work(*places[index]), len(places), to_spare())
+    def _for_each(self, places: Sequence[Place], work: Callable[[Place], None]) -> None:
+        side_by_side(lambda index: work(places[index]), len(places), to_spare())
 
     def _at(self, row: int, column: int) -> int:
         return self._start + (row * self._size + column) * _TILE * self._number_bytes
 
-    def _divide(self, row: int, column: int) -> None:
+    def _divide(self, column: int, row: int) -> None:
         r"""A tile below the diagonal becomes that of the factor, :math:`L_{rc} = A_{rc} L_{cc}^{-\top}`."""
         here, diagonal = self._at(row, column), self._at(column, column)
         sizes = self._rows[column], self._rows[row]
-        self._trsm(
-            _LEFT, _TRIANGLE, _YES, _NO, *sizes, self._plus, diagonal, self._stride, here, self._stride
-        )
+        self._trsm(_LEFT, _TRIANGLE, _YES, _NO, *sizes, self._plus, diagonal, self._stride, here, self._stride)
 
-    def _take(self, row: int, other: int, column: int) -> None:
+    def _take(self, column: int, place: tuple[int, int]) -> None:
         r"""Take from :math:`A_{ro}` what a column of the factor explains, :math:`L_{rc} L_{oc}^\top`."""
+        row, other = place
         here, left, right = self._at(row, other), self._at(other, column), self._at(row, column)
         inner, stride = self._rows[column], self._stride
         if row == other:

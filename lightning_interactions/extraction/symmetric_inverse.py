@@ -37,8 +37,8 @@ _UNION = ((2.0, 1.0), (1.0, 1.0))
 r"""Its Kronecker power is :math:`2^{n-|T \cup T'|}`."""
 
 _MULTIPLE = 4
-"""Blocks are filled up with zeros to a multiple of so many rows: in a batch of other sizes, where a sample lies in memory,
-and so which samples are beside it, would decide on its last digits."""
+"""Blocks are filled up with zeros to a multiple of so many rows: in a batch of other sizes, where a sample lies in
+memory, and so which samples are beside it, would decide on its last digits."""
 
 
 class SymmetricInverse:

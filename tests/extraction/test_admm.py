@@ -1,28 +1,13 @@
+import warnings
+
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from lightning_interactions import lattice
 from lightning_interactions.extraction.admm import admm
 from lightning_interactions.extraction.programme import apply_transpose, dual_bound, residuals, targets_of
 from lightning_interactions.extraction.solve import solve
 from lightning_interactions.extraction.symmetric_inverse import SymmetricInverse
-
-few = settings(max_examples=5, deadline=None)
-NOISE = st.sampled_from([0.0, 1e-3, 0.02, 0.2])
-
-
-def bounds(values, share):
-    return share * (values - values[:, :1]).abs().amax(1)
-
-
-@st.composite
-def games(draw, samples=2, largest=5):
-    n = draw(st.integers(1, largest))
-    generator = torch.Generator().manual_seed(draw(st.integers(0, 2**31)))
-    values = torch.randn(samples, 2**n, dtype=torch.float64, generator=generator)
-    return values if draw(st.booleans()) else (2 * values).round()
 
 
 def random_rows(n, samples=3):
@@ -54,6 +39,16 @@ def test_the_inverse_undoes_the_matrix(n, dtype):
     assert error < (1e-9 if dtype == torch.float64 else 1e-2)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("n", [2, 4, 7, 8, 9, 11, 12])
+def test_the_last_digits_of_a_sample_do_not_depend_on_those_beside_it(n, dtype):
+    shift, right = torch.linspace(0.1, 1, 7), random_rows(n, samples=7).to(dtype)
+    together = SymmetricInverse(n, shift, dtype).solve(right)
+    for first, last in [(0, 1), (1, 3), (3, 7), (6, 7)]:
+        alone = SymmetricInverse(n, shift[first:last], dtype).solve(right[first:last])
+        assert torch.equal(alone, together[first:last])
+
+
 def test_samples_of_the_inverse_can_be_dropped():
     shift, right = torch.tensor([0.0, 1.0, 2.0]), random_rows(4)
     inverse = SymmetricInverse(4, shift)
@@ -62,6 +57,7 @@ def test_samples_of_the_inverse_can_be_dropped():
     torch.testing.assert_close(inverse.solve(right[[0, 2]]), expected)
 
 
+@pytest.mark.filterwarnings("ignore:.*are not solved to a relative gap")
 @pytest.mark.parametrize("steps", [0, 60])
 @pytest.mark.parametrize("n", [6, 8])
 @pytest.mark.parametrize("share", [10.0, 1.0, 0.1, 0.0])
@@ -88,6 +84,7 @@ def test_ten_variables(network_values, noise_bound_of):
     assert (solution.noise <= noise_bound).all()
 
 
+@pytest.mark.filterwarnings("ignore:.*are not solved to a relative gap")
 def test_thirteen_variables_run(network_values, noise_bound_of):
     values = network_values(13, samples=1)
     solution = solve(values, noise_bound_of(values), "admm", max_iterations=150)
@@ -95,6 +92,7 @@ def test_thirteen_variables_run(network_values, noise_bound_of):
     assert solution.gap.item() <= 0.2
 
 
+@pytest.mark.filterwarnings("ignore:.*are not solved to a relative gap")
 def test_more_iterations_come_nearer(network_values, noise_bound_of):
     values = network_values(7, samples=4)
     gaps = [
@@ -116,6 +114,7 @@ def test_the_target_gap_is_what_the_certificate_says(network_values, noise_bound
     assert (iterations < 300).all()
 
 
+@pytest.mark.filterwarnings("ignore:.*are not solved to a relative gap")
 def test_a_run_cut_short_is_honest(network_values, noise_bound_of):
     values = network_values(6)
     noise_bound = noise_bound_of(values)
@@ -124,6 +123,28 @@ def test_a_run_cut_short_is_honest(network_values, noise_bound_of):
     assert (solution.gap > 0.01).all()
     assert ((1 - solution.gap) * solution.l1 <= best * (1 + 1e-6)).all()
     assert (solution.l1 >= best * (1 - 1e-6)).all()
+
+
+def test_a_missed_target_is_told_once_and_a_fair_gap_without_one_is_not(network_values, noise_bound_of):
+    values = network_values(6)
+    message = r"2 of 2 samples are not solved to a relative gap of 1e-09.*HINT.*max_iterations"
+    with pytest.warns(UserWarning, match=message) as caught:
+        solve(values, noise_bound_of(values), "admm", target_gap=1e-9)
+    assert len(caught) == 1
+    with pytest.warns(UserWarning, match=r"2 of 2 samples are not solved to a relative gap of 0.05"):
+        solve(values, noise_bound_of(values), "admm", max_iterations=3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert (solve(values, noise_bound_of(values), "admm").gap <= 0.05).all()
+
+
+@pytest.mark.parametrize("n", [8, 10])
+def test_without_a_noise_bound_no_sample_stands_still(n, network_values):
+    # With c = 0 in the float32 inverse some never left their start: 66 % above the optimum at n = 10.
+    values = network_values(n, samples=3)
+    solution = solve(values, 0.0, "admm")
+    assert (solution.l1 <= 1.01 * solve(values, 0.0, tolerance=1e-4).l1).all()
+    assert (solution.gap <= 0.05).all()
 
 
 @pytest.mark.parametrize("share", [1.0, 0.0])
@@ -149,75 +170,6 @@ def test_the_duals_of_a_solution_are_feasible_and_prove_its_gap(network_values, 
     assert (apply_transpose(solution.duals).abs() <= 1 + 1e-12).all()
     bound = dual_bound(targets_of(values), noise_bound, solution.duals)
     torch.testing.assert_close((1 - solution.gap) * solution.l1, bound)
-
-
-@few
-@given(games(), NOISE)
-def test_certified_and_feasible(values, share):
-    noise_bound = bounds(values, share)
-    # Random games have no sparse explanation and take longer than networks.
-    solution, best = solve(values, noise_bound, "admm", max_iterations=1000), solve(values, noise_bound).l1
-    scale = targets_of(values).abs().amax(1)
-    assert (solution.noise <= torch.where(noise_bound > 0, noise_bound * (1 + 1e-9), 1e-9 * scale)).all()
-    assert ((1 - solution.gap) * solution.l1 <= best * (1 + 1e-6) + 1e-12).all()
-    assert (solution.l1 <= 1.02 * best + 1e-12).all()
-
-
-@few
-@given(games(), NOISE, st.sampled_from([1e-9, 1e9]))
-def test_scaling(values, share, factor):
-    noise_bound = bounds(values, share)
-    solution = solve(values, noise_bound, "admm")
-    scaled = solve(factor * values, factor * noise_bound, "admm")
-    torch.testing.assert_close(scaled.l1 / factor, solution.l1, rtol=0.05, atol=1e-12)
-
-
-@few
-@given(games(samples=3), NOISE)
-def test_a_batch_equals_single_runs_up_to_the_gap(values, share):
-    noise_bound = bounds(values, share)
-    together = solve(values, noise_bound, "admm", target_gap=1e-9)
-    alone = [solve(values[i : i + 1], noise_bound[i : i + 1], "admm", target_gap=1e-9).l1 for i in range(3)]
-    torch.testing.assert_close(together.l1, torch.cat(alone), rtol=0.02, atol=1e-12)
-
-
-@few
-@given(games(), NOISE, st.randoms(use_true_random=False))
-def test_permuting_variables_keeps_the_objective(values, share, random):
-    order = list(range(lattice.variable_count(values)))
-    random.shuffle(order)
-    renamed = values[:, (lattice.subset_masks(len(order)) * torch.tensor([1 << i for i in order])).sum(1)]
-    noise_bound = bounds(values, share)
-    first, second = solve(values, noise_bound, "admm"), solve(renamed, noise_bound, "admm")
-    torch.testing.assert_close(first.l1, second.l1, rtol=0.05, atol=1e-12)
-
-
-@few
-@given(games(), NOISE)
-def test_float32_input_gives_float64_results(values, share):
-    single = values.float()
-    noise_bound = bounds(single, share)
-    solution = solve(single, noise_bound, "admm")
-    assert solution.and_.dtype == solution.gap.dtype == solution.duals.dtype == torch.float64
-    assert torch.equal(solution.and_, solve(single.double(), noise_bound.double(), "admm").and_)
-
-
-@pytest.mark.parametrize("noise_bound", [0.0, 0.1])
-@pytest.mark.parametrize("n", [1, 2, 5])
-def test_a_constant_function_has_no_effects(n, noise_bound):
-    solution = solve(torch.full((2, 2**n), -3.7), noise_bound, "admm")
-    assert solution.l1.tolist() == solution.gap.tolist() == solution.iterations.tolist() == [0, 0]
-
-
-def test_noise_larger_than_the_range_leaves_nothing():
-    values = random_rows(4)
-    assert not solve(values, bounds(values, 1.0), "admm").l1.any()
-
-
-def test_memory_decides_only_how_many_are_solved_together(network_values, noise_bound_of):
-    values = network_values(6, samples=4)
-    little = solve(values, noise_bound_of(values), "admm", max_memory_mb=0)
-    torch.testing.assert_close(little.l1, solve(values, noise_bound_of(values), "admm").l1, rtol=0.02, atol=0)
 
 
 def test_values_that_need_a_gradient_are_solved():

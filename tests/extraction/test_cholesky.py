@@ -1,6 +1,5 @@
 import subprocess
 import sys
-import threading
 
 import pytest
 import torch
@@ -15,14 +14,6 @@ def _library(request, monkeypatch):
     """Which library does the work."""
     if request.param == "torch":
         monkeypatch.setattr(lapack, "has_routines", lambda _: False)
-    monkeypatch.setattr(cholesky, "_WORTHWHILE", 1)
-
-
-@pytest.fixture
-def threads(request):
-    torch.set_num_threads(request.param)
-    yield request.param
-    torch.set_num_threads(1)
 
 
 def matrices(batch, rows, dtype, seed=0):
@@ -33,8 +24,7 @@ def matrices(batch, rows, dtype, seed=0):
 
 @pytest.mark.parametrize("dtype", LIMITS)
 @pytest.mark.parametrize(("batch", "rows"), [(1, 1), (1, 5), (3, 32), (7, 64)])
-@pytest.mark.usefixtures("_library", "threads")
-@pytest.mark.parametrize("threads", [1, 2, 3], indirect=True)
+@pytest.mark.usefixtures("_library")
 def test_factors_and_solutions_are_those_of_the_dense_matrix(dtype, batch, rows):
     matrix = matrices(batch, rows, dtype)
     factors = matrix.clone()
@@ -48,6 +38,42 @@ def test_factors_and_solutions_are_those_of_the_dense_matrix(dtype, batch, rows)
         cholesky.substitute(factors, right).double(), expected, rtol=LIMITS[dtype], atol=LIMITS[dtype]
     )
     assert torch.equal(right, given)
+
+
+@pytest.fixture
+def in_tiles(monkeypatch):
+    monkeypatch.setattr(cholesky, "_FIRST_TILED", 1)
+    monkeypatch.setattr(cholesky, "_TILE", 16)
+
+
+@pytest.mark.parametrize("dtype", LIMITS)
+@pytest.mark.parametrize("rows", [1, 15, 16, 17, 48, 70])
+@pytest.mark.usefixtures("in_tiles")
+def test_a_matrix_cut_into_tiles_has_the_same_factor(dtype, rows):
+    matrix = matrices(2, rows, dtype)
+    garbage = matrix.tril() + torch.full_like(matrix, torch.nan).triu(1)
+    assert cholesky.factorise(garbage).tolist() == [0, 0]
+    expected = torch.linalg.cholesky(matrix.double())
+    scale = expected.abs().max().item()
+    torch.testing.assert_close(garbage.tril().double(), expected, rtol=0, atol=LIMITS[dtype] / 100 * scale)
+
+
+@pytest.mark.usefixtures("in_tiles")
+@pytest.mark.parametrize("row", [0, 20, 47])
+def test_a_tile_that_is_not_positive_definite_is_told(row):
+    matrix = matrices(2, 48, torch.float64)
+    matrix[1, row, row] = -1
+    assert cholesky.factorise(matrix).tolist() == [0, row + 1]
+
+
+@pytest.mark.usefixtures("in_tiles")
+@pytest.mark.parametrize("spare", [2, 3, 16])
+def test_threads_change_no_digit_of_a_matrix_cut_into_tiles(spare, monkeypatch):
+    alone, shared = matrices(1, 100, torch.float64), matrices(1, 100, torch.float64)
+    cholesky.factorise(alone)
+    monkeypatch.setattr(cholesky, "to_spare", lambda: spare)
+    cholesky.factorise(shared)
+    assert torch.equal(shared.tril(), alone.tril())
 
 
 @pytest.mark.usefixtures("_library")
@@ -103,6 +129,7 @@ def test_routines_that_are_not_published_are_not_there(publish):
     assert not lapack.has_routines(torch.float64)
     assert lapack.routine("potrf", torch.float64) is None
     assert lapack.routine("trsv", torch.float64) is None
+    assert lapack.routine("gemm", torch.float64) is None
 
 
 def test_routines_with_other_arguments_are_not_called(publish):
@@ -111,43 +138,6 @@ def test_routines_with_other_arguments_are_not_called(publish):
     assert not lapack.has_routines(torch.float64)
     assert lapack.routine("potrf", torch.float64) is not None  # dpotri takes what dpotrf takes
     assert lapack.routine("trsv", torch.float64) is None
-
-
-@pytest.mark.usefixtures("threads")
-@pytest.mark.parametrize("threads", [1, 2, 5], indirect=True)
-@pytest.mark.parametrize("count", [0, 1, 2, 7])
-def test_every_task_runs_once_and_no_thread_is_left(count):
-    before = threading.active_count()
-    done = []
-    lapack.side_by_side(done.append, count)
-    assert sorted(done) == list(range(count))
-    assert threading.active_count() == before
-
-
-@pytest.mark.usefixtures("threads")
-@pytest.mark.parametrize("threads", [2], indirect=True)
-def test_an_error_in_a_thread_is_raised():
-    with pytest.raises(ZeroDivisionError):
-        lapack.side_by_side(lambda sample: 1 // (sample - 3), 5)
-
-
-def test_the_threads_of_blas_are_as_before():
-    def threads():
-        return [library["num_threads"] for library in lapack._libraries().info()]
-
-    before = threads()
-    inside = []
-    lapack.side_by_side(lambda _: inside.append(threads()), 1)
-    assert threads() == before
-    assert inside[0] != before or set(before) == {1}
-
-
-@pytest.mark.usefixtures("threads")
-@pytest.mark.parametrize("threads", [2], indirect=True)
-def test_the_threads_run_at_the_same_time():
-    # Each waits for the other.
-    meeting = threading.Barrier(2, timeout=60)
-    lapack.side_by_side(lambda _: meeting.wait(), 2)
 
 
 def test_without_scipys_pointers_the_solver_solves_all_the_same():
@@ -159,7 +149,6 @@ for name in ("dpotrf", "spotrf"):
     del cython_lapack.__pyx_capi__[name]
 from lightning_interactions.extraction import cholesky, lapack
 from lightning_interactions.extraction.solve import solve
-cholesky._WORTHWHILE = 1
 assert not lapack.has_routines(torch.float64)
 values = torch.from_numpy(np.random.default_rng(0).standard_normal((2, 64)))
 print(solve(values, 0.1).gap.max().item() <= 1e-6)
