@@ -201,7 +201,7 @@ def _solved(
 ) -> Interactions:
     """The interactions behind network outputs on all masked samples; scale and solver are those of all together."""
     scale = output_scale(observed)
-    solver = resolve_solver(solver, lattice.variable_count(observed), len(observed))
+    solver = resolve_solver(solver, lattice.variable_count(observed), len(observed), observed.device.type)
 
     def solve(share: Sequence[int]) -> Interactions:
         start: dict[str, Any] = {} if warm_start is None or solver != "admm" else {"warm_start": warm_start.rows(share)}

@@ -88,14 +88,14 @@ def sparsify(
     if threshold is not None and not threshold >= 0:
         msg = f"`threshold` must be a number ≥ 0, got {threshold!r}."
         raise ValueError(msg)
-    values = values.detach()
+    values, device = values.detach(), values.device.type
     solution = solve(values, noise_bound, solver, tolerance=tolerance, merge_order_one=merge_order_one, **options)
     values = values.double().cpu()
     if threshold is None:
         threshold = THRESHOLD_RATIO * output_scale(values) if len(values) else 0.0
     n_variables = lattice.variable_count(values)
     made_by = {
-        "solver": resolve_solver(solver, n_variables, len(values)),
+        "solver": resolve_solver(solver, n_variables, len(values), device),
         "tolerance": tolerance,
         "merge_order_one": merge_order_one,
     }

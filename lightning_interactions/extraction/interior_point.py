@@ -108,8 +108,7 @@ def interior_point(
         max_iterations: steps after which a sample is given up; one that misses the tolerance has as many again, without
             float32 factors.
         max_memory_mb: memory for the normal matrices, :math:`8 \cdot 4^n` bytes a sample; it decides how many samples
-            are solved together (at least one). Where several solutions are equally sparse, their rounding may decide
-            which one is found.
+            are solved together (at least one).
 
     Returns:
         Effects ``(samples, 2, 2**n)``, dual values ``(samples, 2**n)`` and iterations ``(samples,)``.

@@ -45,8 +45,9 @@ _OVERSHOOT = 1e-9
 AUTO = "auto"
 """The name under which the cost of the exact solution chooses the solver."""
 
-_EXACT_SECONDS = {8: 0.024, 10: 0.24, 12: 8.5}
-"""The most that the exact solution of a sample took on two cores in runs of ``benchmarks/extraction.py``, by n."""
+_EXACT_SECONDS = {"cpu": {8: 0.024, 10: 0.24, 12: 8.5}}
+"""The most that the exact solution of a sample took in runs of ``benchmarks/extraction.py``, by type of device and n;
+on a CPU, with two cores. A type that is not here has not been measured, and counts as a CPU."""
 
 _PATIENCE_SECONDS = 60.0
 """How long ``"auto"`` lets the exact solution of all samples take."""
@@ -117,7 +118,7 @@ def solve(
     """
     _check_values(values)
     _check_tolerance(tolerance)
-    solver = resolve_solver(solver, lattice.variable_count(values), len(values))
+    solver = resolve_solver(solver, lattice.variable_count(values), len(values), values.device.type)
     _check_options(solver, options)
     box = _checked_noise_bound(noise_bound, values)
     targets = targets_of(values)
@@ -276,7 +277,7 @@ def _warn_if_missed(solution: Solution, solver: str, goal: float) -> None:
         )
 
 
-def resolve_solver(solver: str, n_variables: int, n_samples: int = 1) -> str:
+def resolve_solver(solver: str, n_variables: int, n_samples: int = 1, device: str = "cpu") -> str:
     """The solver that a name stands for.
 
     ``"auto"`` takes the exact solution while that of all samples needs a minute at most, going by what
@@ -300,6 +301,7 @@ def resolve_solver(solver: str, n_variables: int, n_samples: int = 1) -> str:
         solver: one of :data:`SOLVERS`, or ``"auto"``.
         n_variables: the number of input variables ``n``.
         n_samples: how many samples are to be solved, wherever the parts of them are.
+        device: type of the device that the values are on.
 
     Returns:
         one of :data:`SOLVERS`.
@@ -312,7 +314,8 @@ def resolve_solver(solver: str, n_variables: int, n_samples: int = 1) -> str:
         ('interior_point', 'admm', 'sgd')
     """
     if solver == AUTO:
-        return "interior_point" if n_samples * _exact_seconds(n_variables) <= _PATIENCE_SECONDS else "admm"
+        seconds = n_samples * _exact_seconds(n_variables, device)
+        return "interior_point" if seconds <= _PATIENCE_SECONDS else "admm"
     if solver not in SOLVERS:
         names = ", ".join(map(repr, (*SOLVERS, AUTO)))
         msg = f"`solver` must be one of {names}, got {solver!r}. HINT: check the spelling."
@@ -320,11 +323,12 @@ def resolve_solver(solver: str, n_variables: int, n_samples: int = 1) -> str:
     return solver
 
 
-def _exact_seconds(n_variables: int) -> float:
+def _exact_seconds(n_variables: int, device: str) -> float:
     """The measured cost of a sample, a straight line between and beyond the points in log seconds over n."""
+    measured = _EXACT_SECONDS.get(device, _EXACT_SECONDS["cpu"])
     below, above = (8, 10) if n_variables <= 10 else (10, 12)  # noqa: PLR2004  # the points measured
-    slope = math.log(_EXACT_SECONDS[above] / _EXACT_SECONDS[below]) / (above - below)
-    return _EXACT_SECONDS[below] * math.exp(slope * (n_variables - below))
+    slope = math.log(measured[above] / measured[below]) / (above - below)
+    return measured[below] * math.exp(slope * (n_variables - below))
 
 
 def _check_values(values: Tensor) -> None:
