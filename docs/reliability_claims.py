@@ -264,6 +264,28 @@ CLAIMS: dict[str, list[tuple[str, tuple[str, ...]]]] = {
                 "reliability/test_kill.py::test_files_damaged_between_kill_and_resume_are_named_and_cost_their_epoch_alone",
             ),
         ),
+        (
+            (
+                "`lightning-interactions explain` skips a checkpoint only where its file was made from the same "
+                "content with the same settings, also after an interruption or a move; one that has changed is "
+                "explained again"
+            ),
+            (
+                "cli/test_explain.py::test_after_an_interruption_only_the_rest_is_explained",
+                "cli/test_explain.py::test_the_same_settings_in_another_form_are_the_same",
+                "cli/test_explain.py::test_a_checkpoint_that_has_changed_is_explained_again",
+                "cli/test_explain.py::test_so_are_all_after_a_change_of_a_setting_that_decides_the_numbers",
+                "cli/test_explain.py::test_other_settings_change_nothing",
+                "cli/test_explain.py::test_a_run_that_was_moved_is_still_explained",
+            ),
+        ),
+        (
+            "It writes over no file that something else has made",
+            (
+                "cli/test_explain.py::test_a_file_that_does_not_say_from_what_it_was_made_is_left",
+                "cli/test_explain.py::test_a_checkpoint_of_the_same_name_elsewhere_takes_no_file",
+            ),
+        ),
     ],
     "Under every Trainer": [
         (
