@@ -364,6 +364,17 @@ CLAIMS: dict[str, list[tuple[str, tuple[str, ...]]]] = {
             ),
         ),
         (
+            (
+                "Strategies that were not tested, FSDP and DeepSpeed among them, are refused by name before they touch "
+                "the network; `allow_untested=True` lets them pass"
+            ),
+            (
+                "callback/test_strategies.py::test_a_sharded_model_is_refused_before_it_is_sharded",
+                "callback/test_strategies.py::test_a_parallel_model_is_refused_and_the_way_out_measures_it",
+                "callback/test_strategies.py::test_every_strategy_that_lightning_knows_by_name_is_refused_but_for_those_tested",
+            ),
+        ),
+        (
             "Two processes (DDP) measure what one does, and train as if nobody watched",
             (
                 "callback/test_ddp.py::test_two_processes_measure_what_one_does",

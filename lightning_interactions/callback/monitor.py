@@ -19,7 +19,7 @@ from lightning_interactions.callback.losses import MeanLoss, classification_loss
 from lightning_interactions.callback.measurement import Measurement
 from lightning_interactions.callback.progress import measurement_bar
 from lightning_interactions.callback.publish import Publisher
-from lightning_interactions.callback.ranks import MISTAKES, first_rank_buffers, share_of
+from lightning_interactions.callback.ranks import MISTAKES, first_rank_buffers, is_grouped, share_of
 from lightning_interactions.callback.record import failed, scalars, summarize
 from lightning_interactions.callback.reference_network import (
     check_reference_argument,
@@ -333,13 +333,13 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
             self._take_late_reference(trainer, pl_module)
             record = self._measure(trainer, pl_module, epoch=epoch)
             self._faults.raise_together()
-            # Every rank has the same record; the reduction only keeps Lightning from warning.
+            # Every rank has the same record; the reduction only keeps Lightning from warning, also in a group of one.
             pl_module.log_dict(
                 scalars(record, self._prefix),
                 on_step=False,
                 on_epoch=True,
                 batch_size=1,
-                sync_dist=trainer.world_size > 1,
+                sync_dist=trainer.world_size > 1 or is_grouped(),
             )
 
     @warnings_shown()
