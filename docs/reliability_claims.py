@@ -198,6 +198,18 @@ CLAIMS: dict[str, list[tuple[str, tuple[str, ...]]]] = {
             ("callback/test_resume.py::test_a_resumed_training_has_the_history_of_an_uninterrupted_one",),
         ),
         (
+            (
+                "With `solver='admm'` the first measurement after a resume starts from nothing; it is certified like "
+                "one that starts from the measurement before it, which needs fewer iterations"
+            ),
+            (
+                "callback/test_warm_start.py::test_a_resumed_training_starts_from_nothing_and_is_as_right",
+                "callback/test_warm_start.py::test_a_network_that_learns_needs_fewer_than_from_nothing",
+                "callback/test_warm_start.py::test_a_sample_that_is_left_out_once_shifts_no_other",
+                "callback/test_warm_start.py::test_interactions_that_do_not_fit_are_no_start_and_break_no_measurement",
+            ),
+        ),
+        (
             "Checkpoints load with `weights_only=True`, and an epoch measured twice counts once",
             ("callback/test_resume.py::test_model_checkpoints_load_weights_only_and_do_not_count_an_epoch_twice",),
         ),
