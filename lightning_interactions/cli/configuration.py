@@ -11,6 +11,7 @@ from lightning.pytorch import LightningDataModule, LightningModule, seed_everyth
 
 from lightning_interactions.callback.monitor import InteractionMonitor
 from lightning_interactions.callback.settings import name_of
+from lightning_interactions.version import __version__
 
 try:
     import yaml  # type: ignore[import-untyped]  # comes with jsonargparse
@@ -149,6 +150,7 @@ def described(config: dict[str, Any], built: Built) -> dict[str, str]:
     """
     monitor = built.monitor
     texts = {
+        "version": __version__,
         "seed_everything": repr(config.get("seed_everything")),
         "monitor.n_samples": repr(monitor.n_samples),
         "monitor.seed": repr(monitor.seed),

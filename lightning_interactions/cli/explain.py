@@ -31,11 +31,11 @@ under trainer.callbacks or under `monitor`, says which variables of which sample
 `data` hold only arguments, --model and --data name the classes.
 
 An interrupted call can simply be repeated: a checkpoint is skipped where its file says that it was made from the same
-content (by its SHA-256) with the same settings of model, data and monitor. One that has changed, such as last.ckpt
-after further training, is explained again, and so are all after a change of a setting that decides the numbers. What
-lies in files of data or in code is not looked at: remove the files after such a change. A file that does not say from
-what it was made, such as one of the monitor or of an earlier version, is left as it is and named; so is one that
-another checkpoint of the same name has made.
+content (by its SHA-256) with the same settings of model, data and monitor, by this version of the package. One that has
+changed, such as last.ckpt after further training, is explained again, and so are all after a change of a setting that
+decides the numbers. What lies in files of data or in your code is not looked at: remove the files after such a change.
+A file that does not say from what it was made, such as one of the monitor or of an earlier version, is left as it is
+and named; so is one that another checkpoint of the same name has made.
 
   lightning-interactions explain --checkpoint runs/a/checkpoints --config runs/a/config.yaml
   lightning-interactions explain --checkpoint last.ckpt --config configs/quickstart.yaml \\

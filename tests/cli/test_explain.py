@@ -12,8 +12,10 @@ import yaml
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from lightning_interactions import Interactions, sparsify
+from lightning_interactions.cli import configuration
 from lightning_interactions.cli.explain import checkpoints_in
 from lightning_interactions.cli.main import main
+from lightning_interactions.version import __version__
 
 STUDY = '''
 import torch
@@ -304,6 +306,13 @@ def test_so_are_all_after_a_change_of_a_setting_that_decides_the_numbers(config,
     assert explained(config=config) == (0, FILES)
     assert capsys.readouterr().out.count(f": settings changed: {change}; it is explained again.") == 2
     assert explained(config=config) == (0, [])
+
+
+def test_so_are_all_by_another_version(explained, monkeypatch, capsys):
+    """Numbers of different versions cannot be compared."""
+    monkeypatch.setattr(configuration, "__version__", "99.0")
+    assert explained() == (0, FILES)
+    assert f": settings changed: version: {__version__} before, now 99.0; it is" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
