@@ -9,7 +9,8 @@ of its own, so that its peak memory is its own, too.
 On a CPU the large networks are given fewer variables than the paper's ten; with ten the engine alone is run on one
 sample, beside the bare layers on a part of as many inputs. The engine first compares its ways of running the network on
 about 13 masked inputs. Ratios are given without that time and with it: on the samples that were run, and, counted up,
-on the paper's 50 samples with 2**10 masks each.
+on the paper's 50 samples with 2**10 masks each. With it, the tables of the first sample are counted
+twice, for the comparison makes them and keeps them.
 
 Peak memory is that of one image explained whole, with all 2**10 masks and the solver, in a process of its own.
 
