@@ -255,8 +255,9 @@ def memory_text(rows: list[dict[str, Any]]) -> str:
         f' {rows[0]["weights_mb"]:.0f} MB of weights; in a process of its own, and "after the first chunk" and "whole'
         f' process" are those of all of it, with Python and PyTorch (MB of 2²⁰ bytes):'
         f"\n\n{markdown_table(head, body)}\n\n"
-        f"A further mask adds eight bytes, its output: chunks run one by one, and each gives back what it took. So the"
-        f" knob is the chunk."
+        f"A further mask adds eight bytes, its output: chunks run one by one, and each gives back what it took, but for"
+        f" what the allocator holds on to, by which the whole process grows after the first chunk. So the knob is the"
+        f" chunk."
     )
 
 

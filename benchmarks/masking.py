@@ -73,7 +73,7 @@ NOISE_RATIO = 0.02
 BUDGET_MB = 2e9 / 2**20
 """Two gigabytes, in the unit of the other numbers."""
 LARGE = "VGG-16 at 224"
-MEMORY = ((0, True, 10), (0, False, 10), (1, False, 10), (32, False, 5))
+MEMORY = ((0, True, 10), (0, False, 10), (8, False, 10), (1, False, 10), (32, False, 5))
 """How its memory is measured: chunk (0 is automatic), with tables, variables. Without tables a mask takes half a second
 on one thread; the last shows what a larger chunk takes, for which one chunk is enough."""
 
