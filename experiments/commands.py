@@ -105,9 +105,8 @@ def _scorecard(options: argparse.Namespace) -> None:
 
 
 def _questions(options: argparse.Namespace) -> None:
-    if options.run is not None:
-        asked = ask(options.run, options.results, again=options.again)
-        print(f"Measured: {', '.join(asked) or 'nothing, all was answered before. HINT: --again measures all again'}")
+    if options.run is not None and not ask(options.run, options.results, again=options.again):
+        print("Measured: nothing, all was answered before. HINT: --again measures all again")
     print(f"Page: {write_page(options.results, options.out)}")
 
 

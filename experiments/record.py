@@ -17,6 +17,7 @@ from lightning.pytorch import Callback
 
 from experiments.data.classification import ClassificationData
 from experiments.in_use import FolderLock
+from experiments.processor import processor
 from experiments.similarity import SimilarityMonitor
 from lightning_interactions.files import write_json
 
@@ -37,12 +38,13 @@ def surroundings() -> dict[str, Any]:
         ['commit', 'date', 'machine', 'python', 'threads', 'versions']
     """
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
+    threads = f"{torch.get_num_threads()} thread{'s' * (torch.get_num_threads() > 1)}"
     return {
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "commit": _commit(),
         "python": platform.python_version(),
         "versions": {name: _version(name) for name in _PACKAGES},
-        "machine": f"{platform.system()} {platform.machine()}, {torch.get_num_threads()} threads, {device}",
+        "machine": f"{platform.system()} {platform.machine()}, {processor()}, {threads}, {device}",
         "threads": torch.get_num_threads(),
     }
 

@@ -90,17 +90,23 @@ def test_a_question_is_answered_by_every_setting_at_every_epoch(run, tmp_path, m
 
 @pytest.fixture
 def asked(synthetic_run, tmp_path, monkeypatch):
-    """Two questions with an answer each that cost nothing: ``asked()`` is what was measured."""
+    """Two questions of a setting each whose answers cost nothing: ``asked()`` is what was measured."""
     monkeypatch.setattr(asking, "QUESTIONS", {"one": "One?", "other": "Other?"})
     monkeypatch.setattr(asking, "restore", lambda *_: None)
-    monkeypatch.setattr(asking, "_answer", lambda question, *_: [question])
+    monkeypatch.setattr(asking, "_asked", lambda question, *_: asked.settings[question])
+    monkeypatch.setattr(asking, "_answer", lambda question, *_: given(*asked.settings[question]))
 
     def asked(**options):
         return ask(synthetic_run.path, tmp_path / "answers.json", **options)
 
     asked.path = tmp_path / "answers.json"
     asked.run = synthetic_run
+    asked.settings = {"one": ["a"], "other": ["b"]}
     return asked
+
+
+def given(*labels, **more):
+    return [{"setting": label} | more for label in labels]
 
 
 def change(path, **changed):
@@ -118,11 +124,11 @@ def test_answers_are_measured_once(asked):
 
 def test_one_missing_answer_leaves_the_others_and_what_is_said_of_them(asked):
     asked()
-    change(asked.path, date="long ago", machine="another", answers={"other": ["kept"]})
+    change(asked.path, date="long ago", machine="another", answers={"other": given("b", kept=True)})
     assert asked() == ["one"]
 
     found = json.loads(asked.path.read_text())
-    assert found["answers"] == {"other": ["kept"], "one": ["one"]}
+    assert found["answers"] == {"other": given("b", kept=True), "one": given("a")}
     assert (found["date"], found["machine"]) == ("long ago", "another")
     assert found["measured"]["one"]["machine"] != "another"
 
@@ -132,11 +138,11 @@ def test_one_missing_answer_leaves_the_others_and_what_is_said_of_them(asked):
 )
 def test_answers_about_something_else_are_dropped(asked, changed):
     asked()
-    change(asked.path, answers={"one": ["of another"], "other": ["of another"]}, **changed)
+    change(asked.path, answers={"one": given("a", of="another"), "other": given("b", of="another")}, **changed)
     assert asked() == ["one", "other"]
 
     found = json.loads(asked.path.read_text())
-    assert found["answers"] == {"one": ["one"], "other": ["other"]}
+    assert found["answers"] == {"one": given("a"), "other": given("b")}
     assert {key: found[key] for key in changed} != changed
 
 
@@ -147,8 +153,17 @@ def test_answers_about_an_earlier_training_are_dropped(asked):
     assert asked() == ["one", "other"]
 
     content = json.loads(asked.path.read_text())
-    del content["trained"]  # as in files from before it was noted, which cannot say
+    del content["trained"]  # as in a file that does not say what it is about
     asked.path.write_text(json.dumps(content))
+    assert asked() == ["one", "other"]
+
+
+def test_a_question_of_which_more_settings_are_asked_is_measured_again(asked):
+    asked()
+    asked.settings["one"] = ["a", "c"]
+    assert asked() == ["one"]
+
+    assert json.loads(asked.path.read_text())["answers"] == {"one": given("a", "c"), "other": given("b")}
     assert asked() == []
 
 
