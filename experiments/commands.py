@@ -52,19 +52,21 @@ def _parser() -> argparse.ArgumentParser:
 
     collection = commands.add_parser("collect", help="put a finished run's results into experiments/results/")
     _add_run(collection)
-    collection.add_argument("--results", type=Path, default=RESULTS)
+    _add_results(collection)
     collection.set_defaults(run_it=_collect)
 
     everything = commands.add_parser("reproduce", help="do everything that is missing, in order")
     everything.add_argument("--size", choices=SIZES, default="small")
     everything.add_argument("--only", nargs="+", metavar="RUN", help="only these runs, e.g. lenet_mnist")
     everything.add_argument("--runs", type=Path, default=Path("runs"), help="folder of the runs")
+    _add_results(everything)
+    _add_scorecard(everything)
     everything.add_argument("--list", action="store_true", help="only show what is done and what is missing")
     everything.set_defaults(run_it=_reproduce)
 
     scorecard = commands.add_parser("scorecard", help="write REPRODUCTION.md from experiments/results/")
-    scorecard.add_argument("--results", type=Path, default=RESULTS)
-    scorecard.add_argument("--out", type=Path, default=Path("REPRODUCTION.md"))
+    _add_results(scorecard)
+    _add_scorecard(scorecard)
     scorecard.set_defaults(run_it=_scorecard)
 
     questions = commands.add_parser("questions", help="what the numbers of one run depend on: docs/questions.md")
@@ -78,6 +80,15 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--run", type=Path, required=True, help="folder of the run, with config.yaml in it")
+
+
+def _add_results(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the results (default: %(default)s)")
+
+
+def _add_scorecard(parser: argparse.ArgumentParser) -> None:
+    page = Path("REPRODUCTION.md")
+    parser.add_argument("--out", type=Path, default=page, help="the page of claims (default: %(default)s)")
 
 
 def _figure(options: argparse.Namespace) -> None:
@@ -97,7 +108,14 @@ def _collect(options: argparse.Namespace) -> None:
 
 
 def _reproduce(options: argparse.Namespace) -> int:
-    return reproduce(options.size, options.runs, only=options.only, list_only=options.list)
+    return reproduce(
+        options.size,
+        options.runs,
+        only=options.only,
+        list_only=options.list,
+        results=options.results,
+        scorecard=options.out,
+    )
 
 
 def _scorecard(options: argparse.Namespace) -> None:
