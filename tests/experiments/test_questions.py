@@ -325,6 +325,7 @@ def point(epoch, share):
         "negative": [0.5, None, 0.1],
         "mean_order": 1.6,
         "l1": 3.0,
+        "solver": "admm",
         "solver_gap": 1e-7,
         "spindle_share": share,
         "spindle_share_interval": [0.0, 0.9],
@@ -347,6 +348,7 @@ def answers(tmp_path):
         "n_samples": 20,
         "machine": "a machine",
         "date": "2026-01-01T00:00:00",
+        "commit": "0123456789",
         "answers": {
             "solver": [answer("interior_point"), answer("sgd")],
             "weight_decay": [answer("weight decay 0", **curves)],
@@ -388,7 +390,7 @@ def test_a_solver_that_ends_less_sparse_than_nothing_done_is_named(answers, tmp_
     assert "At epoch 0 `sgd` is further from sparse than `none`" in text
 
 
-def test_settings_of_different_solvers_are_told_apart_and_counted(answers, tmp_path):
+def test_settings_are_counted_and_their_solver_is_named(answers, tmp_path):
     def found(n, *orders):
         strength = {"positive": [0.5] * n, "negative": [0.5] * n, "spindle_share_interval": [0.0, 0.3]}
         points = [
@@ -397,11 +399,15 @@ def test_settings_of_different_solvers_are_told_apart_and_counted(answers, tmp_p
         return {"setting": f"n = {n}", "points": points}
 
     content = json.loads(answers.read_text())
-    answers.write_text(json.dumps(content | {"answers": {"n": [found(6, 2.0, 1.9, 1.9), found(12, 4.0, 2.5, 3.5)]}}))
+    n = [found(6, 2.0, 1.9, 1.9), found(12, 4.0, 2.5, 3.5)]
+    answers.write_text(json.dumps(content | {"answers": {"n": n, "solver": [answer("interior_point"), answer("sgd")]}}))
     text = write_page(answers, tmp_path / "questions.md").read_text()
 
-    assert "| n = 6, `interior_point` |" in text
-    assert "| n = 12, `admm` |" in text
     said = " ".join(text.split())
-    assert "Yes: the mean order falls in the normal phase in 1 of 2 settings and rises again after it in 1;" in said
+    assert "Measured on a machine, 2026-01-01, commit 0123456." in said
+    assert "All settings of a question have the same solver (`admm`), but for the question about solvers." in said
+    assert (
+        "Yes: the mean order falls in the normal phase in 1 of 2 settings (n = 12) and rises again after it in 1 of 2"
+        " settings (n = 12);" in said
+    )
     assert "identified in 2 of 2 settings and is 0.10 … 0.10 there." in said
