@@ -11,7 +11,7 @@ from experiments.questions.measure import N_SAMPLES, measure
 from experiments.questions.settings import QUESTIONS, settings
 from experiments.record import surroundings
 from experiments.restore import restore
-from experiments.training import finished_record
+from experiments.training import whole_record
 from lightning_interactions.files import write_json
 
 if TYPE_CHECKING:
@@ -38,6 +38,9 @@ def ask(run: Path, path: Path, *, again: bool = False) -> list[str]:
 
     Returns:
         the questions that were measured.
+
+    Raises:
+        RuntimeError: if the run's training has not come to its end.
     """
     folder = RunFolder(run)
     about = _about(folder)
@@ -63,7 +66,7 @@ def _about(folder: RunFolder) -> dict[str, Any]:
         "seed": folder.config["seed_everything"],
         "epochs": [folder.history.epochs[0], folder.reference_epoch, folder.history.epochs[-1]],
         "n_samples": N_SAMPLES,
-        "trained": (finished_record(folder.path) or {}).get("date"),
+        "trained": whole_record(folder.path)["date"],
     }
 
 

@@ -31,7 +31,13 @@ def write_page(path: Path, page_path: Path, results: Path | None = None) -> Path
         path: the JSON file of the answers.
         page_path: the page; the figures lie in ``questions/`` beside it.
         results: folder of the runs' results, for the question of early signs; that of ``path`` when ``None``.
+
+    Raises:
+        FileNotFoundError: if nothing was measured yet.
     """
+    if not path.exists():
+        msg = f"There are no answers in '{path}'. HINT: python -m experiments questions --run FOLDER measures them."
+        raise FileNotFoundError(msg)
     found = with_nan(json.loads(path.read_text()))
     lines = [_page_head(found)]
     for question, text in QUESTIONS.items():

@@ -158,6 +158,13 @@ def test_answers_about_an_earlier_training_are_dropped(asked):
     assert asked() == ["one", "other"]
 
 
+def test_a_training_that_was_cut_off_is_not_asked(asked):
+    change(asked.run.path / "run.json", finished=False)
+    with pytest.raises(RuntimeError, match=r"small-seed0' must have come to its end, .* --ckpt_path last\."):
+        asked()
+    assert not asked.path.exists()
+
+
 def test_a_question_of_which_more_settings_are_asked_is_measured_again(asked):
     asked()
     asked.settings["one"] = ["a", "c"]
@@ -374,6 +381,12 @@ def test_the_page_shows_the_answers_that_there_are(answers, tmp_path):
     for line in text.splitlines():
         if line.startswith("!["):
             assert (page.parent / line.split("(")[1].rstrip(")")).read_bytes().startswith(b"\x89PNG")
+
+
+def test_without_answers_there_is_no_page(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no answers in '.*nothing.json'\. HINT: .* questions --run FOLDER"):
+        write_page(tmp_path / "nothing.json", tmp_path / "questions.md")
+    assert not (tmp_path / "questions.md").exists()
 
 
 def test_a_solver_that_ends_less_sparse_than_nothing_done_is_named(answers, tmp_path):

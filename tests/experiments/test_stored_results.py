@@ -13,7 +13,9 @@ from experiments.scorecard import scorecard_text
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / RESULTS
 STORED = sorted(FOLDER.glob("*_seed*.json"))
+SMALL = [path for path in STORED if "_small_" in path.stem]
 ALLOWED = 20e6  # bytes in all
+MINUTES = 10  # that a training of small size may take
 
 
 def stored(path):
@@ -45,6 +47,11 @@ def test_every_run_of_small_size_is_there_and_nothing_that_is_no_result():
     assert {stored(path)["run"] for path in STORED if stored(path)["size"] == "small"} == runs
     beside = set(FOLDER.iterdir()) - {*STORED, FOLDER / "questions.json"}
     assert {path for path in beside if not path.stem.startswith(tuple(path.stem for path in STORED))} == set()
+
+
+@pytest.mark.parametrize("path", SMALL, ids=lambda path: path.stem)
+def test_a_training_of_small_size_took_minutes(path):
+    assert 0 < stored(path)["minutes"]["training"] <= MINUTES
 
 
 def test_they_are_small():
