@@ -44,9 +44,16 @@ def _parser() -> argparse.ArgumentParser:
 
     injection = commands.add_parser("inject", help="weight noise and FGSM: the measurements of Figs. 3, 4 and 8")
     _add_run(injection)
-    unit = "relative to each parameter tensor's RMS"
+    unit = "relative to each parameter tensor's RMS (default: %(default)s)"
     injection.add_argument("--weight-sigmas", type=float, nargs="+", default=WEIGHT_SIGMAS, help=unit)
-    injection.add_argument("--fgsm-sigmas", type=float, nargs="+", default=FGSM_SIGMAS, help="in pixel values of 0 … 1")
+    pixels = ", ".join(f"{255 * sigma:g}/255" for sigma in FGSM_SIGMAS)
+    injection.add_argument(
+        "--fgsm-sigmas",
+        type=float,
+        nargs="+",
+        default=FGSM_SIGMAS,
+        help=f"in pixel values of 0 … 1 (default: {pixels})",
+    )
     injection.add_argument("--epoch", type=int, help="whose network (default: the end of the normal phase)")
     injection.set_defaults(run_it=_inject)
 
@@ -72,8 +79,9 @@ def _parser() -> argparse.ArgumentParser:
     questions = commands.add_parser("questions", help="what the numbers of one run depend on: docs/questions.md")
     questions.add_argument("--run", type=Path, help="folder of the run; without it only the page is written again")
     questions.add_argument("--again", action="store_true", help="measure all of them again, also those answered before")
-    questions.add_argument("--results", type=Path, default=RESULTS / "questions.json")
-    questions.add_argument("--out", type=Path, default=Path("docs/questions.md"))
+    answers, page = RESULTS / "questions.json", Path("docs/questions.md")
+    questions.add_argument("--results", type=Path, default=answers, help="file of the answers (default: %(default)s)")
+    questions.add_argument("--out", type=Path, default=page, help="the page (default: %(default)s)")
     questions.set_defaults(run_it=_questions)
     return parser
 
