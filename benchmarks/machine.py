@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
-import platform
+import sys
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # the experiments are not installed
+
+from experiments.processor import processor
 
 __all__ = ["machine", "machine_in_words", "processor"]
 
@@ -40,11 +44,3 @@ def machine_in_words(known: dict[str, Any]) -> str:
         "threads": "threads: {}",
     }
     return ", ".join(form.format(known[key]) for key, form in forms.items() if key in known)
-
-
-def processor() -> str:
-    """The name of the processor, as the kernel says it where it does."""
-    information = Path("/proc/cpuinfo")
-    lines = information.read_text().splitlines() if information.exists() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()

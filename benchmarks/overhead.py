@@ -69,7 +69,7 @@ def main() -> None:
     """Estimate, print and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="the demo only; writes no results")
-    parser.add_argument("--device", default="cpu", help="where the network runs")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where the network runs")
     options = parser.parse_args()
     rows = [
         estimate(name, schedule, options.device)

@@ -42,7 +42,8 @@ page.
 NOT_SHOWN = """\
 ## Not shown yet
 
-- Sharded strategies (FSDP, DeepSpeed): refused unless `allow_untested=True`.
+- Sharded strategies (FSDP, DeepSpeed): refused unless `allow_untested=True`. A network sharded by `fully_shard` was
+  tried so on one CPU, and its training failed in the first step after the measurement.
 - GPUs: the tests run on a CPU.
 - The oldest supported versions with all of this: `.ci/oldest` runs the tests of the package's core with them
   ([when it last did](versions.md#supported-versions)).

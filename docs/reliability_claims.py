@@ -198,6 +198,18 @@ CLAIMS: dict[str, list[tuple[str, tuple[str, ...]]]] = {
             ("callback/test_resume.py::test_a_resumed_training_has_the_history_of_an_uninterrupted_one",),
         ),
         (
+            (
+                "With `solver='admm'` the first measurement after a resume starts from nothing; it is certified like "
+                "one that starts from the measurement before it, which needs fewer iterations"
+            ),
+            (
+                "callback/test_warm_start.py::test_a_resumed_training_starts_from_nothing_and_is_as_right",
+                "callback/test_warm_start.py::test_a_network_that_learns_needs_fewer_than_from_nothing",
+                "callback/test_warm_start.py::test_a_sample_that_is_left_out_once_shifts_no_other",
+                "callback/test_warm_start.py::test_interactions_that_do_not_fit_are_no_start_and_break_no_measurement",
+            ),
+        ),
+        (
             "Checkpoints load with `weights_only=True`, and an epoch measured twice counts once",
             ("callback/test_resume.py::test_model_checkpoints_load_weights_only_and_do_not_count_an_epoch_twice",),
         ),
@@ -262,6 +274,28 @@ CLAIMS: dict[str, list[tuple[str, tuple[str, ...]]]] = {
             ),
             (
                 "reliability/test_kill.py::test_files_damaged_between_kill_and_resume_are_named_and_cost_their_epoch_alone",
+            ),
+        ),
+        (
+            (
+                "`lightning-interactions explain` skips a checkpoint only where its file was made from the same "
+                "content with the same settings, also after an interruption or a move; one that has changed is "
+                "explained again"
+            ),
+            (
+                "cli/test_explain.py::test_after_an_interruption_only_the_rest_is_explained",
+                "cli/test_explain.py::test_the_same_settings_in_another_form_are_the_same",
+                "cli/test_explain.py::test_a_checkpoint_that_has_changed_is_explained_again",
+                "cli/test_explain.py::test_so_are_all_after_a_change_of_a_setting_that_decides_the_numbers",
+                "cli/test_explain.py::test_other_settings_change_nothing",
+                "cli/test_explain.py::test_a_run_that_was_moved_is_still_explained",
+            ),
+        ),
+        (
+            "It writes over no file that something else has made",
+            (
+                "cli/test_explain.py::test_a_file_that_does_not_say_from_what_it_was_made_is_left",
+                "cli/test_explain.py::test_a_checkpoint_of_the_same_name_elsewhere_takes_no_file",
             ),
         ),
     ],
@@ -339,6 +373,17 @@ CLAIMS: dict[str, list[tuple[str, tuple[str, ...]]]] = {
             (
                 "callback/test_logging.py::test_a_fast_dev_run_writes_nothing",
                 "callback/test_logging.py::test_a_barebones_training",
+            ),
+        ),
+        (
+            (
+                "Strategies that were not tested, FSDP and DeepSpeed among them, are refused by name before they touch "
+                "the network; `allow_untested=True` lets them pass"
+            ),
+            (
+                "callback/test_strategies.py::test_a_sharded_model_is_refused_before_it_is_sharded",
+                "callback/test_strategies.py::test_a_parallel_model_is_refused_and_the_way_out_measures_it",
+                "callback/test_strategies.py::test_every_strategy_that_lightning_knows_by_name_is_refused_but_for_those_tested",
             ),
         ),
         (

@@ -44,40 +44,59 @@ def _parser() -> argparse.ArgumentParser:
 
     injection = commands.add_parser("inject", help="weight noise and FGSM: the measurements of Figs. 3, 4 and 8")
     _add_run(injection)
-    unit = "relative to each parameter tensor's RMS"
+    unit = "relative to each parameter tensor's RMS (default: %(default)s)"
     injection.add_argument("--weight-sigmas", type=float, nargs="+", default=WEIGHT_SIGMAS, help=unit)
-    injection.add_argument("--fgsm-sigmas", type=float, nargs="+", default=FGSM_SIGMAS, help="in pixel values of 0 … 1")
+    pixels = ", ".join(f"{255 * sigma:g}/255" for sigma in FGSM_SIGMAS)
+    injection.add_argument(
+        "--fgsm-sigmas",
+        type=float,
+        nargs="+",
+        default=FGSM_SIGMAS,
+        help=f"in pixel values of 0 … 1 (default: {pixels})",
+    )
     injection.add_argument("--epoch", type=int, help="whose network (default: the end of the normal phase)")
     injection.set_defaults(run_it=_inject)
 
     collection = commands.add_parser("collect", help="put a finished run's results into experiments/results/")
     _add_run(collection)
-    collection.add_argument("--results", type=Path, default=RESULTS)
+    _add_results(collection)
     collection.set_defaults(run_it=_collect)
 
     everything = commands.add_parser("reproduce", help="do everything that is missing, in order")
     everything.add_argument("--size", choices=SIZES, default="small")
     everything.add_argument("--only", nargs="+", metavar="RUN", help="only these runs, e.g. lenet_mnist")
     everything.add_argument("--runs", type=Path, default=Path("runs"), help="folder of the runs")
+    _add_results(everything)
+    _add_scorecard(everything)
     everything.add_argument("--list", action="store_true", help="only show what is done and what is missing")
     everything.set_defaults(run_it=_reproduce)
 
     scorecard = commands.add_parser("scorecard", help="write REPRODUCTION.md from experiments/results/")
-    scorecard.add_argument("--results", type=Path, default=RESULTS)
-    scorecard.add_argument("--out", type=Path, default=Path("REPRODUCTION.md"))
+    _add_results(scorecard)
+    _add_scorecard(scorecard)
     scorecard.set_defaults(run_it=_scorecard)
 
     questions = commands.add_parser("questions", help="what the numbers of one run depend on: docs/questions.md")
     questions.add_argument("--run", type=Path, help="folder of the run; without it only the page is written again")
     questions.add_argument("--again", action="store_true", help="measure all of them again, also those answered before")
-    questions.add_argument("--results", type=Path, default=RESULTS / "questions.json")
-    questions.add_argument("--out", type=Path, default=Path("docs/questions.md"))
+    answers, page = RESULTS / "questions.json", Path("docs/questions.md")
+    questions.add_argument("--results", type=Path, default=answers, help="file of the answers (default: %(default)s)")
+    questions.add_argument("--out", type=Path, default=page, help="the page (default: %(default)s)")
     questions.set_defaults(run_it=_questions)
     return parser
 
 
 def _add_run(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--run", type=Path, required=True, help="folder of the run, with config.yaml in it")
+
+
+def _add_results(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the results (default: %(default)s)")
+
+
+def _add_scorecard(parser: argparse.ArgumentParser) -> None:
+    page = Path("REPRODUCTION.md")
+    parser.add_argument("--out", type=Path, default=page, help="the page of claims (default: %(default)s)")
 
 
 def _figure(options: argparse.Namespace) -> None:
@@ -97,7 +116,14 @@ def _collect(options: argparse.Namespace) -> None:
 
 
 def _reproduce(options: argparse.Namespace) -> int:
-    return reproduce(options.size, options.runs, only=options.only, list_only=options.list)
+    return reproduce(
+        options.size,
+        options.runs,
+        only=options.only,
+        list_only=options.list,
+        results=options.results,
+        scorecard=options.out,
+    )
 
 
 def _scorecard(options: argparse.Namespace) -> None:
@@ -105,9 +131,8 @@ def _scorecard(options: argparse.Namespace) -> None:
 
 
 def _questions(options: argparse.Namespace) -> None:
-    if options.run is not None:
-        asked = ask(options.run, options.results, again=options.again)
-        print(f"Measured: {', '.join(asked) or 'nothing, all was answered before. HINT: --again measures all again'}")
+    if options.run is not None and not ask(options.run, options.results, again=options.again):
+        print("Measured: nothing, all was answered before. HINT: --again measures all again")
     print(f"Page: {write_page(options.results, options.out)}")
 
 

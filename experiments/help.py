@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import re
+from functools import cache, partial
+from importlib import import_module
+from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any
 
 from jsonargparse import DefaultHelpFormatter
 
+from experiments import data, models
+
 if TYPE_CHECKING:
     from argparse import Action
+    from types import ModuleType
 
 __all__ = ["ShortHelp"]
 
@@ -16,6 +22,9 @@ _OTHERS = ("trainer.", "optimizer", "lr_scheduler", "ckpt_path", "weights_only")
 """Options that other libraries document at length."""
 
 _OURS = ("experiments.", "lightning_interactions.")
+
+_OFFERED = {"model.network": models, "data": data}
+"""Options whose classes are those of one folder."""
 
 _USAGE = """python -m experiments fit --config FILE [--config FILE] [options]
 
@@ -38,13 +47,32 @@ class ShortHelp(DefaultHelpFormatter):
         super().add_usage(_USAGE if self._prog.endswith(" fit") else usage, *args, **kwargs)
 
     def _expand_help(self, action: Action) -> str:
-        text = re.sub(r"(, )?known subclasses: ([^)]*)", _only_ours, super()._expand_help(action))
+        _import_offered()
+        wanted = partial(_only_ours, folder=_OFFERED.get(action.dest))
+        text = re.sub(r"(, )?known subclasses: ([^)]*)", wanted, super()._expand_help(action))
         return _first_sentence(text) if action.dest.startswith(_OTHERS) else text
 
 
-def _only_ours(found: re.Match[str]) -> str:
-    names = [name for name in found[2].split(", ") if name.startswith(_OURS)]
-    return f"{found[1] or ''}known subclasses: {', '.join(names)}" if names else ""
+@cache
+def _import_offered() -> None:
+    """Known are the classes that are imported; those of an experiment are when it begins, which is after its help."""
+    for folder in _OFFERED.values():
+        for module in iter_modules(folder.__path__, f"{folder.__name__}."):
+            import_module(module.name)
+
+
+def _only_ours(found: re.Match[str], folder: ModuleType | None) -> str:
+    names = found[2].split(", ")
+    names = [name for name in names if (_is_offered(name, folder) if folder else name.startswith(_OURS))]
+    return f"{found[1] or ''}known subclasses: {', '.join(sorted(names))}" if names else ""
+
+
+def _is_offered(name: str, folder: ModuleType) -> bool:
+    """Whether a class of a folder is public, and for use as it is: no other is made from it."""
+    module, _, short = name.rpartition(".")
+    if not name.startswith(f"{folder.__name__}."):
+        return False
+    return short in import_module(module).__all__ and not getattr(import_module(module), short).__subclasses__()
 
 
 def _first_sentence(text: str) -> str:

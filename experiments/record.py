@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from datetime import datetime, timezone
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from lightning.pytorch import Callback
 
 from experiments.data.classification import ClassificationData
 from experiments.in_use import FolderLock
+from experiments.processor import processor
 from experiments.similarity import SimilarityMonitor
 from lightning_interactions.files import write_json
 
@@ -37,12 +39,13 @@ def surroundings() -> dict[str, Any]:
         ['commit', 'date', 'machine', 'python', 'threads', 'versions']
     """
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
+    threads = f"{torch.get_num_threads()} thread{'s' * (torch.get_num_threads() > 1)}"
     return {
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "commit": _commit(),
         "python": platform.python_version(),
         "versions": {name: _version(name) for name in _PACKAGES},
-        "machine": f"{platform.system()} {platform.machine()}, {torch.get_num_threads()} threads, {device}",
+        "machine": f"{platform.system()} {platform.machine()}, {processor()}, {threads}, {device}",
         "threads": torch.get_num_threads(),
     }
 
@@ -161,7 +164,9 @@ def _version(name: str) -> str | None:
         return None
 
 
+@cache
 def _commit() -> str | None:
+    """What was checked out when this process first asked: its code stays that, whatever is committed meanwhile."""
     command = ["git", "-C", str(_CODE), "rev-parse", "HEAD"]
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603

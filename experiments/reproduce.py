@@ -218,7 +218,7 @@ def progress_table(todo: Sequence[Job], states: dict[Job, str]) -> Table:
     left = estimate(todo)
     table = Table(title="Time left: known at small size only" if left is None else f"About {left:.0f} minutes left")
     for name in ("run", "size", "seed", "done", "missing", "minutes", "now"):
-        table.add_column(name)
+        table.add_column(name, no_wrap=name == "run")  # its name is what `--only` takes
     for job in todo:
         missing = job.missing()
         done = [step for step in job.steps if step not in missing]

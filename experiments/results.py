@@ -12,6 +12,7 @@ from experiments.confidence import held_out_confidence
 from experiments.figures.catalogue import FIGURES, make_figure
 from experiments.figures.table import numbers as table_numbers
 from experiments.record import surroundings
+from experiments.training import whole_record
 from lightning_interactions.files import with_nan, write_json
 
 if TYPE_CHECKING:
@@ -55,8 +56,12 @@ def collect(run: RunFolder, results: Path = RESULTS) -> Path:
 
     Returns:
         the JSON file; the pictures lie beside it under the same name.
+
+    Raises:
+        RuntimeError: if the run's training has not come to its end.
     """
     started = time.perf_counter()
+    record = whole_record(run.path)
     seed, size = int(run.config["seed_everything"]), str(run.config["size"])
     name = result_name(run.name, size, seed)
     figures: dict[str, Any] = {"table": table_numbers(run)}
@@ -65,7 +70,6 @@ def collect(run: RunFolder, results: Path = RESULTS) -> Path:
         figures[str(number)] = json.loads(numbers.read_text())
         results.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(picture, results / f"{name}_figure_{number}.png")
-    record = json.loads((run.path / "run.json").read_text())
     content = {
         "run": run.name,
         "size": size,

@@ -12,7 +12,7 @@ from experiments.sizes import CONFIGS, config_files
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["finished_record", "resume_options", "start_clean", "training_command"]
+__all__ = ["finished_record", "resume_options", "start_clean", "training_command", "whole_record"]
 
 
 def training_command(name: str, size: str, seed: int, runs: Path) -> list[str]:
@@ -53,6 +53,25 @@ def finished_record(folder: Path) -> dict[str, Any] | None:
     path = folder / "run.json"
     record: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
     return record if record.get("finished") else None
+
+
+def whole_record(folder: Path) -> dict[str, Any]:
+    """The same, for what may be said of a whole training only.
+
+    Args:
+        folder: the run's.
+
+    Raises:
+        RuntimeError: if the training has not come to its end.
+    """
+    record = finished_record(folder)
+    if record is None:
+        msg = (
+            f"The training in '{folder}' must have come to its end, got one that goes on or was cut off. HINT: the"
+            f" command that began it goes on where it was cut off with --ckpt_path last."
+        )
+        raise RuntimeError(msg)
+    return record
 
 
 def resume_options(folder: Path) -> list[str]:

@@ -83,7 +83,8 @@ def explain(
         tolerance: see :func:`~lightning_interactions.sparsify`.
         merge_order_one: see :func:`~lightning_interactions.sparsify`.
         warm_start: interactions of the same samples, of the network at an earlier time: ``solver="admm"`` starts from
-            them. Those of other samples, variables or from a file are passed over.
+            them, also where one of the samples is left out now. Those of other samples, variables or from a file are
+            passed over.
         forward: ``(model, inputs) -> logits`` for networks that are not called with their inputs alone.
         precision: of the forward passes: ``"float32"`` (at least that, and never TF32), ``"float64"`` or ``"bf16"``,
             whatever the network is trained in.
@@ -153,7 +154,7 @@ def explain(
         solver=solver,
         tolerance=tolerance,
         merge_order_one=merge_order_one,
-        warm_start=warm_start if _same_samples(warm_start, explained.provenance()) else None,
+        warm_start=_start(warm_start, explained.provenance()),
     )
     settings = _settings(variables, seed, output) | {"noise_ratio": noise_ratio, "precision": precision}
     left_out = {
@@ -220,11 +221,18 @@ def _settings(variables: Variables, seed: int | None, output: str | Output) -> d
     }
 
 
-def _same_samples(warm_start: Interactions | None, explained: dict[str, Any]) -> bool:
-    """Whether interactions are of these samples and variables, and know their dual values."""
-    if warm_start is None or warm_start.duals is None:
-        return False
-    return all(warm_start.provenance.get(key) == value for key, value in explained.items())
+def _start(earlier: Interactions | None, explained: dict[str, Any]) -> Interactions | None:
+    """What was found of these samples earlier, in their order; ``None`` where it is not known of all of them.
+
+    A sample that was left out, then or now, must not shift the others. Draws tell whether variables are still the same.
+    """
+    if earlier is None or earlier.duals is None:
+        return None
+    row_of = {number: row for row, number in enumerate(earlier.sample_numbers)}
+    if not row_of.keys() >= set(explained["samples"]):
+        return None
+    start = earlier.rows([row_of[number] for number in explained["samples"]])
+    return start if start.provenance.get("draws") == explained["draws"] else None
 
 
 def check_noise_ratio(noise_ratio: float) -> float:

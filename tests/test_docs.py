@@ -10,6 +10,8 @@ import subprocess
 import sys
 from html.parser import HTMLParser
 from importlib.metadata import metadata
+from inspect import signature
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -21,6 +23,10 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 
 import lightning_interactions
+from experiments.cli import main as fit
+from experiments.commands import COMMANDS as AFTER_A_TRAINING
+from experiments.commands import run_command
+from experiments.data.mnist import Mnist
 from lightning_interactions import InputPatches, explain, history, interactions
 from lightning_interactions.cli.main import COMMANDS, main
 from lightning_interactions.tensorboard_plugin import documents
@@ -142,11 +148,29 @@ def test_every_block_has_a_language(page):
     assert set(opened) <= {"python", "bash", "text"}
 
 
-def help_of(command, capsys):
+def help_of(command, capsys, run=main):
     with pytest.raises(SystemExit) as stop:
-        main([*command, "--help"])
+        run([*command, "--help"])
     assert stop.value.code == 0
     return capsys.readouterr().out
+
+
+def check_options(line, words, text):
+    for option in (word.partition("=")[0] for word in words if word.startswith("-")):
+        assert re.search(rf"(?<![\w-]){re.escape(option)}(?![\w-])", text), f"{line}: no option {option}"
+
+
+def check_experiment(line, capsys):
+    """The same for a line that runs an experiment, or what comes after one; the files that it takes are there."""
+    _, _, _, command, *words = line.split()
+    for option, value in pairwise(words):
+        assert option != "--config" or (ROOT / value).exists(), f"{line}: no file {value}"
+    if command in AFTER_A_TRAINING:
+        check_options(line, words, help_of([command], capsys, run_command))
+    else:
+        assert command == "fit"
+        of_the_data = " ".join(f"--data.init_args.{name}" for name in signature(Mnist).parameters)
+        check_options(line, words, f"{help_of([command], capsys, fit)} {of_the_data}")
 
 
 def check_line(line, capsys):
@@ -154,11 +178,11 @@ def check_line(line, capsys):
     program, *words = line.split()
     if program == "lightning-interactions":
         assert words[0] in COMMANDS
-        text = help_of(words[:1], capsys)
-        for option in (word for word in words[1:] if word.startswith("-")):
-            assert re.search(rf"(?<![\w-]){re.escape(option)}(?![\w-])", text), f"{line}: no option {option}"
+        check_options(line, words[1:], help_of(words[:1], capsys))
     elif program == "make":
         assert re.search(rf"^{words[0]}:", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
+    elif words[:2] == ["-m", "experiments"]:
+        check_experiment(line, capsys)
     elif program == "python":
         tree = ast.parse((ROOT / words[0]).read_text())
         (entry,) = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "main"]

@@ -568,6 +568,21 @@ def test_admm_starts_from_an_earlier_explanation(solver_calls, image_net, images
     assert (second.gap <= first.gap + 1e-12).all()
 
 
+def in_two_parts(samples, work):
+    return [work(samples[:2]), work(samples[2:])]
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2, 3], [2, 0, 3, 1]])
+def test_every_part_of_the_samples_starts_from_its_own(order, solver_calls, image_net, images):
+    variables = InputPatches(grid=4, border=0, n_variables=6)
+    first = explain(image_net, images, CLASSES, variables, solver="admm")
+    solver_calls.clear()
+    earlier = first.rows(order)
+    explain(image_net, images, CLASSES, variables, solver="admm", warm_start=earlier, share_out=in_two_parts)
+    assert torch.equal(torch.cat([call["warm_start"].duals for call in solver_calls]), first.duals)
+    assert [len(call["warm_start"]) for call in solver_calls] == [2, len(images) - 2]
+
+
 @pytest.mark.parametrize("change", ["solver", "samples", "variables", "from a file"])
 def test_what_does_not_fit_is_no_start(change, solver_calls, image_net, images, tmp_path):
     variables = InputPatches(grid=4, border=0, n_variables=6)

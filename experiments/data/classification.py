@@ -72,7 +72,10 @@ class ClassificationData(LightningDataModule):
 
     def subsets(self, train: Split, test: Split) -> tuple[Tensor, Tensor]:
         """Which rows of the two sets are used, and in which order."""
-        return draw_subset(len(train), self.n_train, self.seed), draw_subset(len(test), self.n_test, self.seed)
+        return (
+            draw_subset(len(train), self.n_train, self.seed, "n_train"),
+            draw_subset(len(test), self.n_test, self.seed, "n_test"),
+        )
 
     def prepare(self, raw: Any) -> Any:
         """What the network takes, from one raw input: of an image's bytes numbers 0 … 1."""

@@ -71,13 +71,14 @@ def check_labels(labels: Tensor, classes: range, path: Path, published: Publishe
         raise published.wrong(path, f"{what} {classes.start} … {classes.stop - 1}", got)
 
 
-def draw_subset(n_samples: int, count: int | None, seed: int) -> Tensor:
+def draw_subset(n_samples: int, count: int | None, seed: int, option: str = "count") -> Tensor:
     """Rows of a random subset, in a random order; all rows in their own order when ``count`` is ``None``.
 
     Args:
         n_samples: how many there are.
         count: how many are wanted.
         seed: decides which.
+        option: what ``count`` is called where it was given.
 
     Returns:
         int64 ``(count,)``.
@@ -94,7 +95,7 @@ def draw_subset(n_samples: int, count: int | None, seed: int) -> Tensor:
     if count is None:
         return torch.arange(n_samples)
     if not 1 <= count <= n_samples:
-        msg = f"The number of samples must lie in 1 … {n_samples}, which is all there are, got {count}."
+        msg = f"`{option}` must lie in 1 … {n_samples}, which is all there are, got {count}."
         raise ValueError(msg)
     return torch.randperm(n_samples, generator=torch.Generator().manual_seed(seed))[:count]
 

@@ -8,12 +8,12 @@ from torch import Tensor
 __all__ = ["reset_labels"]
 
 
-def reset_labels(labels: Tensor, ratio: float, n_classes: int, seed: int) -> tuple[Tensor, Tensor]:
+def reset_labels(labels: Tensor, label_noise: float, n_classes: int, seed: int) -> tuple[Tensor, Tensor]:
     """Reset a share of the labels at random (Appendix I.1); a reset label may by chance be the true one.
 
     Args:
         labels: true classes ``(samples,)``.
-        ratio: share of the samples whose label is drawn anew, 0 … 1.
+        label_noise: share of the samples whose label is drawn anew, 0 … 1.
         n_classes: labels are drawn from ``0 … n_classes - 1``.
         seed: decides which and how.
 
@@ -21,18 +21,18 @@ def reset_labels(labels: Tensor, ratio: float, n_classes: int, seed: int) -> tup
         the new labels, and the indices of the samples whose label was reset, ascending.
 
     Raises:
-        ValueError: if ``ratio`` is no share.
+        ValueError: if ``label_noise`` is no share.
 
     Example:
-        >>> noisy, changed = reset_labels(torch.zeros(100, dtype=torch.int64), ratio=0.05, n_classes=10, seed=0)
+        >>> noisy, changed = reset_labels(torch.zeros(100, dtype=torch.int64), label_noise=0.05, n_classes=10, seed=0)
         >>> len(changed)
         5
     """
-    if not 0 <= ratio <= 1:
-        msg = f"`ratio` must lie in 0 … 1, got {ratio!r}."
+    if not 0 <= label_noise <= 1:
+        msg = f"`label_noise` must be a share, 0 … 1, of the labels, got {label_noise!r}."
         raise ValueError(msg)
     generator = torch.Generator().manual_seed(seed)
-    chosen = torch.randperm(len(labels), generator=generator)[: round(ratio * len(labels))].sort().values
+    chosen = torch.randperm(len(labels), generator=generator)[: round(label_noise * len(labels))].sort().values
     noisy = labels.clone()
     noisy[chosen] = torch.randint(n_classes, (len(chosen),), generator=generator, dtype=labels.dtype)
     return noisy, chosen

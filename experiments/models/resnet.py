@@ -12,7 +12,7 @@ from experiments.models.initialise import initialise
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["BasicBlock", "ResNet20"]
+__all__ = ["ResNet20"]
 
 
 class BasicBlock(nn.Module):

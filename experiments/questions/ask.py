@@ -6,12 +6,12 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from experiments.figures.run_folder import RunFolder
+from experiments.questions import weight_decay
 from experiments.questions.measure import N_SAMPLES, measure
 from experiments.questions.settings import QUESTIONS, settings
-from experiments.questions.weight_decay import trained_with
 from experiments.record import surroundings
 from experiments.restore import restore
-from experiments.training import finished_record
+from experiments.training import whole_record
 from lightning_interactions.files import write_json
 
 if TYPE_CHECKING:
@@ -27,8 +27,9 @@ _WEIGHT_DECAYS = (0.0, 0.0005, 0.005)
 def ask(run: Path, path: Path, *, again: bool = False) -> list[str]:
     """Measure what is missing in the file of answers.
 
-    Answers about another run, other networks of it, or with another number of samples are dropped. Each question's
-    surroundings are kept beside it, under ``measured``; those of the file itself are of the first one.
+    Answers about another run, another training of it, other networks, or with another number of samples are dropped,
+    and a question that is asked of other settings than it was is measured again. Each question's surroundings are kept
+    beside it, under ``measured``; those of the file itself are of the first one.
 
     Args:
         run: folder of a finished image run whose map's patches are masked.
@@ -37,18 +38,23 @@ def ask(run: Path, path: Path, *, again: bool = False) -> list[str]:
 
     Returns:
         the questions that were measured.
+
+    Raises:
+        RuntimeError: if the run's training has not come to its end.
     """
     folder = RunFolder(run)
     about = _about(folder)
     found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
-    if again or not _is_about(found, about):
+    if again or any(found.get(name) != value for name, value in about.items()):
         found = surroundings() | about | {"measured": {}, "answers": {}}
-    missing = [question for question in QUESTIONS if question not in found["answers"]]
-    networks = [restore(folder, epoch) for epoch in about["epochs"]] if missing else []
+    networks = [restore(folder, epoch) for epoch in about["epochs"]]
+    given = {question: [answer["setting"] for answer in answers] for question, answers in found["answers"].items()}
+    missing = [question for question in QUESTIONS if given.get(question) != _asked(question, networks)]
     for question in missing:
         found["answers"][question] = _answer(question, folder, networks)
         found.setdefault("measured", {})[question] = surroundings()
         write_json(path, found)
+        print(f"Measured: {question}", flush=True)  # the next may take many minutes
     return missing
 
 
@@ -60,18 +66,20 @@ def _about(folder: RunFolder) -> dict[str, Any]:
         "seed": folder.config["seed_everything"],
         "epochs": [folder.history.epochs[0], folder.reference_epoch, folder.history.epochs[-1]],
         "n_samples": N_SAMPLES,
-        "trained": (finished_record(folder.path) or {}).get("date"),
+        "trained": whole_record(folder.path)["date"],
     }
 
 
-def _is_about(found: dict[str, Any], about: dict[str, Any]) -> bool:
-    """Whether answers are about this; files from before the training's date was noted say nothing of it."""
-    return all(found.get(name, value if name == "trained" else None) == value for name, value in about.items())
+def _asked(question: str, networks: list[Restored]) -> list[str]:
+    """The settings of which a question is asked, by their names."""
+    if question == "weight_decay":
+        return [weight_decay.setting(decay) for decay in _WEIGHT_DECAYS]
+    return [label for label, *_ in settings(question, networks[-1])]
 
 
 def _answer(question: str, folder: RunFolder, networks: list[Restored]) -> list[dict[str, Any]]:
     if question == "weight_decay":
-        return [trained_with(folder, decay) for decay in _WEIGHT_DECAYS]
+        return [weight_decay.trained_with(folder, decay) for decay in _WEIGHT_DECAYS]
     return [
         {"setting": label, "points": measure(networks, variables, solver)}
         for label, variables, solver in settings(question, networks[-1])

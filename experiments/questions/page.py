@@ -16,7 +16,6 @@ from experiments.figures.fits import share_in_words
 from experiments.questions.settings import QUESTIONS
 from experiments.results import load_results
 from lightning_interactions.distribution.disentangle import WIDEST_SHARE
-from lightning_interactions.extraction.solve import resolve_solver
 from lightning_interactions.files import with_nan, write_whole
 
 if TYPE_CHECKING:
@@ -32,7 +31,13 @@ def write_page(path: Path, page_path: Path, results: Path | None = None) -> Path
         path: the JSON file of the answers.
         page_path: the page; the figures lie in ``questions/`` beside it.
         results: folder of the runs' results, for the question of early signs; that of ``path`` when ``None``.
+
+    Raises:
+        FileNotFoundError: if nothing was measured yet.
     """
+    if not path.exists():
+        msg = f"There are no answers in '{path}'. HINT: python -m experiments questions --run FOLDER measures them."
+        raise FileNotFoundError(msg)
     found = with_nan(json.loads(path.read_text()))
     lines = [_page_head(found)]
     for question, text in QUESTIONS.items():
@@ -44,8 +49,7 @@ def write_page(path: Path, page_path: Path, results: Path | None = None) -> Path
             _draw(answers).savefig(file, dpi=100, format="png")
         beside = _above_the_optimum(answers) if question == "solver" else []
         said = _wrapped(_ANSWERS.get(question, _course)(answers))
-        table = _table(answers, _solvers(question, answers, found["n_samples"]))
-        lines += [f"## {text}", "", said, "", *table, *beside, "", f"![{text}](questions/{question}.png)", ""]
+        lines += [f"## {text}", "", said, "", *_table(answers), *beside, "", f"![{text}](questions/{question}.png)", ""]
         if question == "weight_decay":
             curves = page_path.parent / "questions" / "weight_decay_over_training.png"
             with write_whole(curves) as file:
@@ -62,34 +66,35 @@ def write_page(path: Path, page_path: Path, results: Path | None = None) -> Path
 
 def _page_head(found: dict[str, Any]) -> str:
     first, end, last = found["epochs"]
+    text = f"""\
+The networks of one run (`{found["run"]}`, {found["size"]} size, seed {found["seed"]}) after {first}, {end} and {last}
+epochs (untrained, the end of the normal phase, the end), explained in other ways: {found["n_samples"]} test samples for
+each setting (for weight decay the run's own). All settings of a question have the same solver
+({_solvers(found["answers"])}), but for the question about solvers. The spindle share is that of Eq. 9, with the same
+setting's epoch {end} as the reference, where it is 0 by construction; a share whose interval is wider than
+{WIDEST_SHARE} is not identified. In the answers a change of the mean order counts from {MEAN_ORDER_CHANGE} on; less is
+within the spread between draws of 20 to 50 samples. In the pictures blue is in favour of the true class and orange
+against it; strength is relative to order 1, and the scales differ. Measured on {found["machine"]},
+{found["date"][:10]}, commit {str(found["commit"])[:7]}."""
     return f"""# What the numbers depend on
 
 Written by `python -m experiments questions` from `experiments/results/questions.json`; no number is typed by hand.
 
-The networks of one run (`{found["run"]}`, {found["size"]} size, seed {found["seed"]}) after {first}, {end} and {last}
-epochs (untrained, the end of the normal phase, the end), explained in other ways: {found["n_samples"]} test samples for
-each setting (for weight decay the run's own). The spindle share is that of Eq. 9, with the same setting's epoch {end}
-as the reference, where it is 0 by construction; a share whose interval is wider than {WIDEST_SHARE} is not identified.
-In the answers a change of the mean order counts from {MEAN_ORDER_CHANGE} on; less is within the spread between draws of
-20 to 50 samples. In the pictures blue is in favour of the true class and orange against it; strength is relative to
-order 1, and the scales differ. Measured on {found["machine"]}, {found["date"][:10]}.
+{_wrapped(text)}
 """
 
 
-def _solvers(question: str, answers: list[dict[str, Any]], n_samples: int) -> list[str]:
-    """Which solver each setting was measured with, where not all are the same; older files say it by their rule."""
-    if question == "solver":
-        return [""] * len(answers)  # the settings themselves
-    solvers = []
-    for answer in answers:
-        n_variables = len(answer["points"][0]["positive"])
-        solvers.append(answer["points"][0].get("solver") or resolve_solver("auto", n_variables, n_samples))
-    return solvers if len(set(solvers)) > 1 else [""] * len(answers)
+def _solvers(found: dict[str, list[dict[str, Any]]]) -> str:
+    """The solvers of all questions but the one about them."""
+    others = (answers for question, answers in found.items() if question != "solver")
+    names = {point["solver"] for answers in others for answer in answers for point in answer["points"]}
+    return " or ".join(f"`{name}`" for name in sorted(names))
 
 
 def _course(answers: list[dict[str, Any]]) -> str:
     """Whether the mean order falls and rises again in every setting, and how large it and the last share are."""
     orders = [[point["mean_order"] for point in answer["points"]] for answer in answers]
+    names = [answer["setting"] for answer in answers]
     falls = [first - end >= MEAN_ORDER_CHANGE for first, end, _ in orders]
     rises = [last - end >= MEAN_ORDER_CHANGE for _, end, last in orders]
     known = [
@@ -100,11 +105,24 @@ def _course(answers: list[dict[str, Any]]) -> str:
     alike = len(set(falls)) == len(set(rises)) == 1
     return (
         f"{'The course does not, the size does' if alike else 'Yes'}: the mean order falls in the normal phase in"
-        f" {sum(falls)} of {len(orders)} settings and rises again after it in {sum(rises)}; untrained it is"
+        f" {_of_all(names, falls)} and rises again after it in {_of_all(names, rises)}; untrained it is"
         f" {_range([first for first, _, _ in orders])}, at the end {_range([last for _, _, last in orders])}. The last"
         f" spindle share is identified in {len(known)} of {len(orders)} settings"
         + (f" and is {_range(known)} there." if known else ".")
     )
+
+
+def _of_all(names: list[str], those: list[bool]) -> str:
+    """How many settings, and where they part into two kinds, which are the fewer.
+
+    Example:
+        >>> print(_of_all(["a", "b", "c"], [True, False, True]), _of_all(["a", "b"], [True, True]), sep="; ")
+        2 of 3 settings (not: b); 2 of 2 settings
+    """
+    few = 2 * sum(those) <= len(those)
+    named = [name for name, is_one in zip(names, those, strict=True) if is_one == few]
+    kinds = f" ({'' if few else 'not: '}{'; '.join(named)})" if len(set(those)) > 1 else ""
+    return f"{sum(those)} of {len(those)} settings{kinds}"
 
 
 def _stopping_early(answers: list[dict[str, Any]]) -> str:
@@ -154,10 +172,10 @@ def _width(interval: list[float]) -> float:
     return interval[1] - interval[0]
 
 
-def _table(answers: list[dict[str, Any]], solvers: list[str]) -> list[str]:
+def _table(answers: list[dict[str, Any]]) -> list[str]:
     lines = ["| setting | mean order | spindle share (interval), untrained and last | L1 | largest proven gap |"]
     lines.append("|---|---|---|---|---|")
-    for answer, solver in zip(answers, solvers, strict=True):
+    for answer in answers:
         points = answer["points"]
         orders = " → ".join(_number(point["mean_order"]) for point in points)
         shares = ", ".join(
@@ -166,10 +184,7 @@ def _table(answers: list[dict[str, Any]], solvers: list[str]) -> list[str]:
         )
         gap = max((point["solver_gap"] for point in points if math.isfinite(point["solver_gap"])), default=math.nan)
         amounts = " → ".join(f"{point['l1']:.3g}" for point in points)
-        setting = f"{answer['setting']}, `{solver}`" if solver else answer["setting"]
-        lines.append(f"| {setting} | {orders} | {shares} | {amounts} | {gap:.1e} |")
-    if any(solvers):
-        lines += ["", "The solvers differ: compare settings of one solver only."]
+        lines.append(f"| {answer['setting']} | {orders} | {shares} | {amounts} | {gap:.1e} |")
     return lines
 
 

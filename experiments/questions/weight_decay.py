@@ -17,12 +17,17 @@ from experiments.training import finished_record, resume_options, start_clean
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["trained_with"]
+__all__ = ["setting", "trained_with"]
 
 _WEIGHT_DECAY = "model.optimizer.init_args.weight_decay"
 
 _OUTSIDE = ("ckpt_path", "weights_only", "trainer.logger.", "trainer.enable_")
 """Options that decide where a training lies, what it shows, and from where it goes on."""
+
+
+def setting(weight_decay: float) -> str:
+    """What the answer of a weight decay is called."""
+    return f"weight decay {weight_decay:g}"
 
 
 def trained_with(folder: RunFolder, weight_decay: float) -> dict[str, Any]:
@@ -32,7 +37,7 @@ def trained_with(folder: RunFolder, weight_decay: float) -> dict[str, Any]:
     epochs = [run.history.epochs[0], run.reference_epoch, run.history.epochs[-1]]
     reference = run.interactions(run.reference_epoch)
     return {
-        "setting": f"weight decay {weight_decay:g}",
+        "setting": setting(weight_decay),
         "points": [point(epoch, run.interactions(epoch), reference) for epoch in epochs],
         "epochs": run.history.epochs,
         "mean_order": run.history.column("mean_order"),

@@ -19,7 +19,7 @@ from lightning_interactions.callback.losses import MeanLoss, classification_loss
 from lightning_interactions.callback.measurement import Measurement
 from lightning_interactions.callback.progress import measurement_bar
 from lightning_interactions.callback.publish import Publisher
-from lightning_interactions.callback.ranks import MISTAKES, first_rank_buffers, share_of
+from lightning_interactions.callback.ranks import MISTAKES, first_rank_buffers, is_grouped, share_of
 from lightning_interactions.callback.record import failed, scalars, summarize
 from lightning_interactions.callback.reference_network import (
     check_reference_argument,
@@ -28,7 +28,7 @@ from lightning_interactions.callback.reference_network import (
     weights_of,
 )
 from lightning_interactions.callback.samples import SplitBatch, split_batch
-from lightning_interactions.callback.settings import ExplainSettings
+from lightning_interactions.callback.settings import ExplainSettings, changed_settings, changes_in_words
 from lightning_interactions.callback.warned import warnings_shown
 from lightning_interactions.callback.watching import watching
 from lightning_interactions.checks import check_whole
@@ -333,13 +333,13 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
             self._take_late_reference(trainer, pl_module)
             record = self._measure(trainer, pl_module, epoch=epoch)
             self._faults.raise_together()
-            # Every rank has the same record; the reduction only keeps Lightning from warning.
+            # Every rank has the same record; the reduction only keeps Lightning from warning, also in a group of one.
             pl_module.log_dict(
                 scalars(record, self._prefix),
                 on_step=False,
                 on_epoch=True,
                 batch_size=1,
-                sync_dist=trainer.world_size > 1,
+                sync_dist=trainer.world_size > 1 or is_grouped(),
             )
 
     @warnings_shown()
@@ -391,9 +391,9 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
     def _compare_settings(self) -> None:
         """Refuse to go on with records of another number of variables; warn of what else makes them incomparable."""
         settings = self.settings.described(self.variables)
-        changed = {
-            key: (old, settings.get(key)) for key, old in self._earlier_settings.items() if old != settings.get(key)
-        }
+        # Checkpoints of an earlier version know fewer of them.
+        known = {key: text for key, text in settings.items() if key in self._earlier_settings}
+        changed = changed_settings(self._earlier_settings, known)
         if "n_variables" in changed:
             old, new = changed["n_variables"]
             msg = (
@@ -402,10 +402,9 @@ class InteractionMonitor(Callback, StandaloneCallback):  # type: ignore[misc]  #
             )
             raise MisconfigurationException(msg)
         if changed:
-            texts = [f"{key}: {old} before, now {new}" for key, (old, new) in changed.items()]
             self._faults.warn_once(
-                f"the records before and after the resume cannot be compared, as settings changed: {'; '.join(texts)}."
-                f" HINT: begin new records by another `name=`.",
+                f"the records before and after the resume cannot be compared, as settings changed:"
+                f" {changes_in_words(changed)}. HINT: begin new records by another `name=`.",
                 key="settings",
             )
 

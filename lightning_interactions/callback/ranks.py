@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from torch import nn
 
-__all__ = ["MISTAKES", "RankError", "first_rank_buffers", "share_of", "share_out", "together"]
+__all__ = ["MISTAKES", "RankError", "first_rank_buffers", "is_grouped", "share_of", "share_out", "together"]
 
 _T = TypeVar("_T")
 
@@ -132,5 +132,15 @@ def first_rank_buffers(model: nn.Module) -> Iterator[None]:
             buffer.copy_(value)
 
 
+def is_grouped() -> bool:
+    """Whether this process has joined others for a training, be it as the only one.
+
+    Example:
+        >>> is_grouped()
+        False
+    """
+    return distributed.is_available() and distributed.is_initialized()
+
+
 def _many() -> bool:
-    return distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
+    return is_grouped() and distributed.get_world_size() > 1

@@ -12,6 +12,8 @@ from lightning_interactions.masking.outputs import Output, resolve_output
 from lightning_interactions.masking.precision import Precision, check_precision
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from torch import nn
 
     from lightning_interactions.callback.samples import Samples
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from lightning_interactions.masking.network import Forward
     from lightning_interactions.masking.variables import Variables
 
-__all__ = ["ExplainSettings"]
+__all__ = ["ExplainSettings", "changed_settings", "changes_in_words", "name_of"]
 
 
 @dataclass(frozen=True)
@@ -113,11 +115,44 @@ class ExplainSettings:
             ("'margin'", '3')
         """
         # Texts, because checkpoints load with plain data alone; and the name of a callable, for its address changes.
-        output = self.output if isinstance(self.output, str) else _name_of(self.output)
-        own = {"output": output, "noise_ratio": self.noise_ratio, "solver": self.solver}
+        own = {
+            "output": name_of(self.output),
+            "noise_ratio": self.noise_ratio,
+            "solver": self.solver,
+            "precision": self.precision,
+            "forward": name_of(self.forward),
+        }
         content = variables.provenance() | {"n_variables": variables.n_variables} | own
         return {key: repr(value) for key, value in content.items()}
 
 
-def _name_of(function: Any) -> str:
-    return getattr(function, "__qualname__", type(function).__qualname__)
+def name_of(setting: Any) -> str | None:
+    """A text or ``None`` as it is; a function by its name.
+
+    Example:
+        >>> name_of("margin"), name_of(repr)
+        ('margin', 'repr')
+    """
+    if setting is None or isinstance(setting, str):
+        return setting
+    return str(getattr(setting, "__qualname__", type(setting).__qualname__))
+
+
+def changed_settings(earlier: Mapping[str, str], now: Mapping[str, str]) -> dict[str, tuple[str | None, str | None]]:
+    """The settings that are not what they were, each with its text then and now; ``None`` where there was none.
+
+    Example:
+        >>> changed_settings({"solver": "'auto'", "seed": "0"}, {"solver": "'admm'", "seed": "0"})
+        {'solver': ("'auto'", "'admm'")}
+    """
+    return {key: (earlier.get(key), now.get(key)) for key in {**earlier, **now} if earlier.get(key) != now.get(key)}
+
+
+def changes_in_words(changed: Mapping[str, tuple[str | None, str | None]]) -> str:
+    """What :func:`changed_settings` found, for people.
+
+    Example:
+        >>> changes_in_words({"solver": ("'auto'", "'admm'")})
+        "solver: 'auto' before, now 'admm'"
+    """
+    return "; ".join(f"{key}: {old} before, now {new}" for key, (old, new) in changed.items())

@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 from lightning.pytorch import LightningDataModule, LightningModule, seed_everything
 
 from lightning_interactions.callback.monitor import InteractionMonitor
+from lightning_interactions.callback.settings import name_of
+from lightning_interactions.version import __version__
 
 try:
     import yaml  # type: ignore[import-untyped]  # comes with jsonargparse
@@ -19,7 +21,7 @@ except ImportError as error:
     msg = f"{error}. HINT: pip install 'lightning-interactions[experiments]'."
     raise ImportError(msg) from error
 
-__all__ = ["Built", "build", "monitor_settings", "override", "read"]
+__all__ = ["Built", "build", "described", "monitor_settings", "override", "read"]
 
 
 class Built(NamedTuple):
@@ -135,6 +137,39 @@ def build(config: dict[str, Any], model: str | None, data: str | None) -> Built:
     # Only when all classes are imported: their modules may draw random numbers, too.
     _seed(config)
     return _instantiated(parser, {"model": config["model"], "data": config["data"], "monitor": monitor_arguments})
+
+
+def described(config: dict[str, Any], built: Built) -> dict[str, str]:
+    """What decides the numbers of an explanation beside the weights, as texts; not settings of speed and memory.
+
+    A setting has the same name whether its class is named in the configuration or on the command line.
+
+    Args:
+        config: the settings.
+        built: what they describe.
+    """
+    monitor = built.monitor
+    texts = {
+        "version": __version__,
+        "seed_everything": repr(config.get("seed_everything")),
+        "monitor.n_samples": repr(monitor.n_samples),
+        "monitor.seed": repr(monitor.seed),
+        "monitor.split_batch": repr(name_of(monitor.split_batch)),
+    }
+    for key, made in (("model", built.model), ("data", built.data)):
+        part = _part(config, key)
+        texts[key] = f"{type(made).__module__}.{type(made).__qualname__}"
+        texts |= _one_by_one(_part(part, "init_args") if "class_path" in part else part, key)
+    return texts | monitor.settings.described(monitor.variables)
+
+
+def _one_by_one(settings: dict[str, Any], name: str) -> dict[str, str]:
+    """Settings inside others, each under its whole name."""
+    texts: dict[str, str] = {}
+    for key, value in settings.items():
+        whole = f"{name}.{key}"
+        texts |= _one_by_one(value, whole) if value and isinstance(value, dict) else {whole: repr(value)}
+    return texts
 
 
 def _parsed(text: str, what: str) -> Any:

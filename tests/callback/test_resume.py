@@ -242,6 +242,7 @@ def largest(logits, _):
             ["noise_ratio: 0.02 before, now 0.05", "solver: 'auto' before, now 'admm'"],
         ),
         ({"layer": "features.2"}, ["layer: 'features.4' before, now 'features.2'"]),
+        ({"precision": "float64"}, ["precision: 'float32' before, now 'float64'"]),
     ],
 )
 def test_other_settings_are_named_once(options, changes, checkpoint, go_on):

@@ -1,6 +1,9 @@
 """Checkpoints explained from the command line give what the monitor saw while they were trained."""
 
+import copy
+import hashlib
 import importlib
+import shutil
 
 import lightning.pytorch as pl
 import pytest
@@ -8,9 +11,11 @@ import torch
 import yaml
 from lightning.pytorch.callbacks import ModelCheckpoint
 
-from lightning_interactions import Interactions
+from lightning_interactions import Interactions, sparsify
+from lightning_interactions.cli import configuration
 from lightning_interactions.cli.explain import checkpoints_in
 from lightning_interactions.cli.main import main
+from lightning_interactions.version import __version__
 
 STUDY = '''
 import torch
@@ -77,6 +82,7 @@ CONFIG = {
     "trainer": {"max_epochs": 2, "callbacks": [{"class_path": "lightning.pytorch.callbacks.RichProgressBar"}, MONITOR]},
     "ckpt_path": None,
 }
+FILES = ["epoch=0-step=3.npz", "epoch=1-step=6.npz"]
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +139,7 @@ def changed(**parts):
 def assert_as_trained(trained, out):
     """One file a checkpoint, equal to the monitor's own of that epoch."""
     files = sorted(out.iterdir())
-    assert [file.name for file in files] == ["epoch=0-step=3.npz", "epoch=1-step=6.npz"]
+    assert [file.name for file in files] == FILES
     for epoch, file in enumerate(files, start=1):
         found = Interactions.load(file)
         seen = Interactions.load(trained / "interactions" / f"epoch={epoch:04d}.npz")
@@ -141,7 +147,10 @@ def assert_as_trained(trained, out):
         torch.testing.assert_close(found.and_, seen.and_, rtol=1e-9, atol=1e-9)
         assert found.threshold == pytest.approx(seen.threshold, rel=1e-9)
         told = {"checkpoint": f"{file.stem}.ckpt", "epoch": epoch - 1, "global_step": 3 * epoch}
+        origin = found.provenance.pop("explained")
         assert found.provenance == seen.provenance | told
+        content = (trained / "checkpoints" / f"{file.stem}.ckpt").read_bytes()
+        assert origin["sha256"] == hashlib.sha256(content).hexdigest()
 
 
 def test_a_folder_of_checkpoints_gives_what_the_monitor_saw(command, trained, tmp_path, capsys):
@@ -150,49 +159,211 @@ def test_a_folder_of_checkpoints_gives_what_the_monitor_saw(command, trained, tm
     assert capsys.readouterr().out.count("5 samples, mean order") == 2
 
 
-@pytest.mark.parametrize(
-    ("config", "words"),
-    [
-        (changed(trainer=..., monitor=MONITOR["init_args"]), ()),
-        (changed(trainer=..., monitor=MONITOR), ()),
-        ({"fit": CONFIG}, ()),
-        (changed(model={"width": 5}, data={}), ("--model", "explained_study.Net", "--data", "explained_study.Data")),
-        (changed(model={"class_path": "explained_study.Net"}), ("--set", "model.init_args.width=5")),
-        (
-            changed(
-                n=3,
-                trainer=...,
-                monitor=MONITOR["init_args"]
-                | {"variables": VARIABLES | {"init_args": {"layer": "body.2", "grid": 4, "border": 1}}},
-            ),
-            (),
+FORMS = {
+    "monitor": (changed(trainer=..., monitor=MONITOR["init_args"]), ()),
+    "monitor with class": (changed(trainer=..., monitor=MONITOR), ()),
+    "subcommand": ({"fit": CONFIG}, ()),
+    "classes named": (
+        changed(model={"width": 5}, data={"size": 8}),
+        ("--model", "explained_study.Net", "--data", "explained_study.Data"),
+    ),
+    "override": (
+        changed(model={"class_path": "explained_study.Net"}),
+        ("--set", "model.init_args.width=5"),
+    ),
+    "experiments": (
+        changed(
+            n=3,
+            trainer=...,
+            monitor=MONITOR["init_args"]
+            | {"variables": VARIABLES | {"init_args": {"layer": "body.2", "grid": 4, "border": 1}}},
         ),
+        (),
+    ),
+    "options alone": (
+        changed(trainer=...),
         (
-            changed(trainer=...),
-            (
-                *("--set", "monitor.n_samples=5"),
-                *("--set", "monitor.variables={class_path: lightning_interactions.FeatureMapPatches}"),
-                *("--set", "monitor.variables.init_args={layer: body.2, grid: 4, border: 1, n_variables: 3}"),
-            ),
+            *("--set", "monitor.n_samples=5"),
+            *("--set", "monitor.variables={class_path: lightning_interactions.FeatureMapPatches}"),
+            *("--set", "monitor.variables.init_args={layer: body.2, grid: 4, border: 1, n_variables: 3}"),
         ),
-    ],
-    ids=["monitor", "monitor with class", "subcommand", "classes named", "override", "experiments", "options alone"],
-)
+    ),
+}
+"""One configuration in the forms in which it may come, with the words of the call that it needs."""
+
+
+@pytest.mark.parametrize(("config", "words"), FORMS.values(), ids=FORMS)
 def test_configurations_come_in_many_forms(config, words, command, trained, tmp_path):
     assert command(*words, config=config) == 0
     assert_as_trained(trained, tmp_path / "out")
 
 
+def written(out):
+    return {file.name: file.stat().st_mtime_ns for file in sorted(out.iterdir())}
+
+
 def test_what_is_there_is_skipped(command, trained, tmp_path, capsys):
     out = tmp_path / "out"
     assert command(checkpoint=trained / "checkpoints" / "epoch=0-step=3.ckpt") == 0
-    before = (out / "epoch=0-step=3.npz").stat().st_mtime_ns
+    before = written(out)
     assert command(checkpoint=trained) == 0  # the run's folder will do, too
 
     assert "1 of 2 checkpoints are explained" in capsys.readouterr().out
-    assert (out / "epoch=0-step=3.npz").stat().st_mtime_ns == before
+    assert before.items() <= written(out).items()
     assert_as_trained(trained, out)
-    assert command("--model", "nobody.asks") == 0  # nothing is left to do
+
+
+def test_after_an_interruption_only_the_rest_is_explained(command, trained, tmp_path, monkeypatch, capsys):
+    save = Interactions.save
+
+    def stopped(found, path):
+        if path.name == FILES[1]:
+            raise SystemExit(9)
+        return save(found, path)
+
+    monkeypatch.setattr(Interactions, "save", stopped)
+    with pytest.raises(SystemExit):
+        command()
+    before = written(tmp_path / "out")
+    assert list(before) == FILES[:1]
+    monkeypatch.setattr(Interactions, "save", save)
+
+    assert command() == 0
+    assert "1 of 2 checkpoints are explained" in capsys.readouterr().out
+    assert before.items() <= written(tmp_path / "out").items()
+    assert_as_trained(trained, tmp_path / "out")
+
+
+@pytest.fixture
+def explained(command, trained, tmp_path, capsys):
+    """A copy of the run whose checkpoints are explained beside them."""
+    shutil.copytree(trained / "checkpoints", tmp_path / "run" / "checkpoints")
+    out = tmp_path / "run" / "interactions"
+    assert command(checkpoint=tmp_path / "run", output=out) == 0
+    capsys.readouterr()
+
+    def again(*words, **options):
+        """The exit status, and the files that were written."""
+        before = written(out)
+        status = command(*words, **({"checkpoint": tmp_path / "run", "output": out} | options))
+        return status, [name for name, time in written(out).items() if before.get(name) != time]
+
+    return again
+
+
+@pytest.mark.parametrize(("config", "words"), FORMS.values(), ids=FORMS)
+def test_the_same_settings_in_another_form_are_the_same(config, words, explained, capsys):
+    assert explained(*words, config=config) == (0, [])
+    assert capsys.readouterr().out.startswith("2 of 2 checkpoints are explained in ")
+
+
+def test_a_checkpoint_that_has_changed_is_explained_again(explained, trained, tmp_path, capsys):
+    checkpoints = tmp_path / "run" / "checkpoints"
+    (checkpoints / "epoch=0-step=3.ckpt").write_bytes((trained / "checkpoints" / "epoch=1-step=6.ckpt").read_bytes())
+
+    assert explained() == (0, FILES[:1])
+    first, second = (Interactions.load(tmp_path / "run" / "interactions" / file) for file in FILES)
+    assert torch.equal(first.values, second.values)
+    assert first.provenance["epoch"] == 1
+    said = capsys.readouterr().out
+    assert "1 of 2 checkpoints are explained" in said
+    assert "epoch=0-step=3.ckpt: it has changed since it was explained; it is explained again." in said
+    assert explained() == (0, [])
+
+
+def with_monitor(**options):
+    """The configuration with other options of the monitor; those that are classes' are taken as they are."""
+    config = copy.deepcopy(CONFIG)
+    config["trainer"]["callbacks"][1]["init_args"] |= options
+    return config
+
+
+@pytest.mark.parametrize(
+    ("config", "change"),
+    [
+        (with_monitor(n_samples=4), "monitor.n_samples: 5 before, now 4"),
+        (with_monitor(seed=3), "monitor.seed: 0 before, now 3"),
+        (with_monitor(solver="admm"), "solver: 'auto' before, now 'admm'"),
+        (with_monitor(output="margin"), "output: 'log_odds' before, now 'margin'"),
+        (with_monitor(precision="float64"), "precision: 'float32' before, now 'float64'"),
+        (with_monitor(noise_ratio=0.1), "noise_ratio: 0.02 before, now 0.1"),
+        (
+            with_monitor(variables=VARIABLES | {"init_args": VARIABLES["init_args"] | {"n_variables": 2}}),
+            "n_variables: 3 before, now 2",
+        ),
+        (changed(seed_everything=2), "seed_everything: 1 before, now 2"),
+        (
+            changed(data={"class_path": "explained_study.Data", "init_args": {"size": 12}}),
+            "data.size: 8 before, now 12",
+        ),
+        (
+            changed(model={"class_path": "explained_study.Net", "init_args": {"width": 5, "optimizer_lr": 0.2}}),
+            "model.optimizer_lr: None before, now 0.2",
+        ),
+    ],
+)
+def test_so_are_all_after_a_change_of_a_setting_that_decides_the_numbers(config, change, explained, capsys):
+    assert explained(config=config) == (0, FILES)
+    assert capsys.readouterr().out.count(f": settings changed: {change}; it is explained again.") == 2
+    assert explained(config=config) == (0, [])
+
+
+def test_so_are_all_by_another_version(explained, monkeypatch, capsys):
+    """Numbers of different versions cannot be compared."""
+    monkeypatch.setattr(configuration, "__version__", "99.0")
+    assert explained() == (0, FILES)
+    assert f": settings changed: version: {__version__} before, now 99.0; it is" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "options", [{"mask_batch_size": 3}, {"channels_last": True}, {"every_n_epochs": 7}, {"verbose": False}]
+)
+def test_other_settings_change_nothing(options, explained):
+    assert explained(config=with_monitor(**options)) == (0, [])
+
+
+def test_a_run_that_was_moved_is_still_explained(explained, command, tmp_path, capsys):
+    assert explained() == (0, [])
+    moved = (tmp_path / "run").rename(tmp_path / "moved")
+    assert command(checkpoint=moved, output=moved / "interactions") == 0
+    assert capsys.readouterr().out.count("2 of 2 checkpoints are explained") == 2
+
+
+@pytest.mark.parametrize("kind", ["of the monitor", "of another kind", "of a newer version", "damaged"])
+def test_a_file_that_does_not_say_from_what_it_was_made_is_left(kind, explained, trained, tmp_path, capsys):
+    file = tmp_path / "run" / "interactions" / FILES[0]
+    if kind == "of the monitor":
+        shutil.copy(trained / "interactions" / "epoch=0001.npz", file)
+    elif kind == "of another kind":
+        found = sparsify(torch.rand(1, 4))
+        found.provenance["explained"] = {"settings": "none"}
+        found.save(file)
+    else:
+        file.write_bytes(file.read_bytes()[:-40] if kind == "damaged" else b"PK newer")
+    before = file.read_bytes()
+
+    assert explained() == (0, [])
+    assert file.read_bytes() == before
+    said = capsys.readouterr().out
+    assert "1 of 2 checkpoints are explained" in said
+    assert f"epoch=0-step=3.ckpt: '{file}' " in said
+    assert ", and is left as it is. HINT: remove it" in said
+
+    file.unlink()
+    assert explained() == (0, FILES[:1])
+
+
+def test_a_checkpoint_of_the_same_name_elsewhere_takes_no_file(explained, trained, tmp_path, capsys):
+    elsewhere = tmp_path / "elsewhere" / "epoch=0-step=3.ckpt"
+    elsewhere.parent.mkdir()
+    elsewhere.write_bytes((trained / "checkpoints" / "epoch=1-step=6.ckpt").read_bytes())
+
+    assert explained(checkpoint=elsewhere) == (1, [])
+    error = capsys.readouterr().err
+    assert "holds the interactions of '../checkpoints/epoch=0-step=3.ckpt'. HINT: name another folder" in error
+
+    shutil.copy(tmp_path / "run" / "checkpoints" / elsewhere.name, elsewhere)
+    assert explained(checkpoint=elsewhere) == (0, [])  # the same network
 
 
 def test_a_bad_checkpoint_is_named_and_the_others_are_explained(command, trained, tmp_path, capsys):

@@ -4,6 +4,7 @@ import contextlib
 import io
 import json
 import math
+import re
 import sys
 from pathlib import Path
 
@@ -229,6 +230,9 @@ def test_the_help_can_be_read(monkeypatch, capsys):
         assert option in text
     assert "lightning_interactions.TokenWords" in text
     assert "torch.nn.Threshold" not in text
+    experiments = set(re.findall(r"experiments\.(?:models|data)\.\w+\.(\w+)", text))
+    networks = {"AlexNet", "Bert", "LeNet", "ResNet20", "VGG11", "VGG13", "VGG16"}
+    assert experiments == networks | {"Cifar10", "Cub200", "Digits", "Mnist", "Sst2", "TinyImageNet"}
     with pytest.raises(SystemExit):
         main(["--help"])
     assert "{fit,validate,test,predict}" in capsys.readouterr().out

@@ -180,5 +180,5 @@ def test_resetting_is_decided_by_the_seed_alone():
 
 @pytest.mark.parametrize("ratio", [-0.1, 1.1, float("nan")])
 def test_a_ratio_that_is_no_share_is_refused(ratio):
-    with pytest.raises(ValueError, match="`ratio` must lie in 0 … 1"):
+    with pytest.raises(ValueError, match="`label_noise` must be a share, 0 … 1, of the labels, got "):
         reset_labels(torch.zeros(3, dtype=torch.int64), ratio, 10, seed=0)

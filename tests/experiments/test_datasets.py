@@ -333,8 +333,10 @@ def test_the_global_seed_decides_where_none_is_given(tmp_path, write_cifar10):
 def test_more_samples_than_there_are_cannot_be_had(tmp_path, write_cifar10):
     write_cifar10(tmp_path, n_train=50, n_test=20)
 
-    with pytest.raises(ValueError, match=r"must lie in 1 … 50, which is all there are, got 51"):
+    with pytest.raises(ValueError, match=r"`n_train` must lie in 1 … 50, which is all there are, got 51"):
         prepared(Cifar10(str(tmp_path), n_train=51))
+    with pytest.raises(ValueError, match=r"`n_test` must lie in 1 … 20, which is all there are, got 0"):
+        prepared(Cifar10(str(tmp_path), n_test=0))
 
 
 def test_loaders_need_the_set_up(tmp_path):

@@ -90,17 +90,23 @@ def test_a_question_is_answered_by_every_setting_at_every_epoch(run, tmp_path, m
 
 @pytest.fixture
 def asked(synthetic_run, tmp_path, monkeypatch):
-    """Two questions with an answer each that cost nothing: ``asked()`` is what was measured."""
+    """Two questions of a setting each whose answers cost nothing: ``asked()`` is what was measured."""
     monkeypatch.setattr(asking, "QUESTIONS", {"one": "One?", "other": "Other?"})
     monkeypatch.setattr(asking, "restore", lambda *_: None)
-    monkeypatch.setattr(asking, "_answer", lambda question, *_: [question])
+    monkeypatch.setattr(asking, "_asked", lambda question, *_: asked.settings[question])
+    monkeypatch.setattr(asking, "_answer", lambda question, *_: given(*asked.settings[question]))
 
     def asked(**options):
         return ask(synthetic_run.path, tmp_path / "answers.json", **options)
 
     asked.path = tmp_path / "answers.json"
     asked.run = synthetic_run
+    asked.settings = {"one": ["a"], "other": ["b"]}
     return asked
+
+
+def given(*labels, **more):
+    return [{"setting": label} | more for label in labels]
 
 
 def change(path, **changed):
@@ -118,11 +124,11 @@ def test_answers_are_measured_once(asked):
 
 def test_one_missing_answer_leaves_the_others_and_what_is_said_of_them(asked):
     asked()
-    change(asked.path, date="long ago", machine="another", answers={"other": ["kept"]})
+    change(asked.path, date="long ago", machine="another", answers={"other": given("b", kept=True)})
     assert asked() == ["one"]
 
     found = json.loads(asked.path.read_text())
-    assert found["answers"] == {"other": ["kept"], "one": ["one"]}
+    assert found["answers"] == {"other": given("b", kept=True), "one": given("a")}
     assert (found["date"], found["machine"]) == ("long ago", "another")
     assert found["measured"]["one"]["machine"] != "another"
 
@@ -132,11 +138,11 @@ def test_one_missing_answer_leaves_the_others_and_what_is_said_of_them(asked):
 )
 def test_answers_about_something_else_are_dropped(asked, changed):
     asked()
-    change(asked.path, answers={"one": ["of another"], "other": ["of another"]}, **changed)
+    change(asked.path, answers={"one": given("a", of="another"), "other": given("b", of="another")}, **changed)
     assert asked() == ["one", "other"]
 
     found = json.loads(asked.path.read_text())
-    assert found["answers"] == {"one": ["one"], "other": ["other"]}
+    assert found["answers"] == {"one": given("a"), "other": given("b")}
     assert {key: found[key] for key in changed} != changed
 
 
@@ -147,8 +153,24 @@ def test_answers_about_an_earlier_training_are_dropped(asked):
     assert asked() == ["one", "other"]
 
     content = json.loads(asked.path.read_text())
-    del content["trained"]  # as in files from before it was noted, which cannot say
+    del content["trained"]  # as in a file that does not say what it is about
     asked.path.write_text(json.dumps(content))
+    assert asked() == ["one", "other"]
+
+
+def test_a_training_that_was_cut_off_is_not_asked(asked):
+    change(asked.run.path / "run.json", finished=False)
+    with pytest.raises(RuntimeError, match=r"small-seed0' must have come to its end, .* --ckpt_path last\."):
+        asked()
+    assert not asked.path.exists()
+
+
+def test_a_question_of_which_more_settings_are_asked_is_measured_again(asked):
+    asked()
+    asked.settings["one"] = ["a", "c"]
+    assert asked() == ["one"]
+
+    assert json.loads(asked.path.read_text())["answers"] == {"one": given("a", "c"), "other": given("b")}
     assert asked() == []
 
 
@@ -310,6 +332,7 @@ def point(epoch, share):
         "negative": [0.5, None, 0.1],
         "mean_order": 1.6,
         "l1": 3.0,
+        "solver": "admm",
         "solver_gap": 1e-7,
         "spindle_share": share,
         "spindle_share_interval": [0.0, 0.9],
@@ -332,6 +355,7 @@ def answers(tmp_path):
         "n_samples": 20,
         "machine": "a machine",
         "date": "2026-01-01T00:00:00",
+        "commit": "0123456789",
         "answers": {
             "solver": [answer("interior_point"), answer("sgd")],
             "weight_decay": [answer("weight decay 0", **curves)],
@@ -359,6 +383,12 @@ def test_the_page_shows_the_answers_that_there_are(answers, tmp_path):
             assert (page.parent / line.split("(")[1].rstrip(")")).read_bytes().startswith(b"\x89PNG")
 
 
+def test_without_answers_there_is_no_page(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no answers in '.*nothing.json'\. HINT: .* questions --run FOLDER"):
+        write_page(tmp_path / "nothing.json", tmp_path / "questions.md")
+    assert not (tmp_path / "questions.md").exists()
+
+
 def test_a_solver_that_ends_less_sparse_than_nothing_done_is_named(answers, tmp_path):
     def found(setting, *l1):
         points = [point(epoch, 0.0) | {"l1": amount} for epoch, amount in zip((0, 2, 8), l1, strict=True)]
@@ -373,7 +403,7 @@ def test_a_solver_that_ends_less_sparse_than_nothing_done_is_named(answers, tmp_
     assert "At epoch 0 `sgd` is further from sparse than `none`" in text
 
 
-def test_settings_of_different_solvers_are_told_apart_and_counted(answers, tmp_path):
+def test_settings_are_counted_and_their_solver_is_named(answers, tmp_path):
     def found(n, *orders):
         strength = {"positive": [0.5] * n, "negative": [0.5] * n, "spindle_share_interval": [0.0, 0.3]}
         points = [
@@ -382,11 +412,15 @@ def test_settings_of_different_solvers_are_told_apart_and_counted(answers, tmp_p
         return {"setting": f"n = {n}", "points": points}
 
     content = json.loads(answers.read_text())
-    answers.write_text(json.dumps(content | {"answers": {"n": [found(6, 2.0, 1.9, 1.9), found(12, 4.0, 2.5, 3.5)]}}))
+    n = [found(6, 2.0, 1.9, 1.9), found(12, 4.0, 2.5, 3.5)]
+    answers.write_text(json.dumps(content | {"answers": {"n": n, "solver": [answer("interior_point"), answer("sgd")]}}))
     text = write_page(answers, tmp_path / "questions.md").read_text()
 
-    assert "| n = 6, `interior_point` |" in text
-    assert "| n = 12, `admm` |" in text
     said = " ".join(text.split())
-    assert "Yes: the mean order falls in the normal phase in 1 of 2 settings and rises again after it in 1;" in said
+    assert "Measured on a machine, 2026-01-01, commit 0123456." in said
+    assert "All settings of a question have the same solver (`admm`), but for the question about solvers." in said
+    assert (
+        "Yes: the mean order falls in the normal phase in 1 of 2 settings (n = 12) and rises again after it in 1 of 2"
+        " settings (n = 12);" in said
+    )
     assert "identified in 2 of 2 settings and is 0.10 … 0.10 there." in said

@@ -9,7 +9,7 @@ from rich.console import Console
 import experiments.reproduce as reproduction
 from experiments.commands import run_command
 from experiments.in_use import LOCK_FILE
-from experiments.reproduce import PLAN, estimate, jobs, reproduce
+from experiments.reproduce import PLAN, estimate, jobs, progress_table, reproduce
 
 ROOT = Path(__file__).parents[2]
 RUNS = (
@@ -292,3 +292,21 @@ def test_the_table_can_be_shown_alone(tmp_path, monkeypatch, capsys):
     assert "minutes left" in said
     assert "lenet_mnist" in said
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_names_of_the_runs_are_whole_on_a_narrow_screen(tmp_path, capsys):
+    todo = jobs("small", tmp_path, None, tmp_path / "results")
+    Console(width=80).print(progress_table(todo, dict.fromkeys(todo, "train failed, see somewhere/train.log")))
+    said = capsys.readouterr().out
+    assert {run.name for run in PLAN if run.name in said} == {run.name for run in PLAN}
+
+
+def test_results_and_the_page_may_go_elsewhere(machine, tmp_path, monkeypatch):
+    pages = []
+    monkeypatch.setattr(reproduction, "write_scorecard", lambda *places: pages.append(places))
+    folders = [f"--runs={tmp_path / 'runs'}", f"--results={tmp_path / 'mine'}", f"--out={tmp_path / 'mine.md'}"]
+    assert run_command(["reproduce", "--only", "lenet_tiny_imagenet", *folders]) == 0
+
+    assert [call[0] for call in machine.calls] == ["fit", "collect"]
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["lenet_tiny_imagenet_small_seed0.json"]
+    assert pages == [(tmp_path / "mine", tmp_path / "mine.md")]

@@ -1,7 +1,9 @@
 """What a run leaves, and how it goes on: checkpoints, records, measurements of training and test samples."""
 
 import json
+import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -9,6 +11,8 @@ from lightning.pytorch import Trainer
 
 from experiments.checkpoints import checkpoint_path
 from experiments.in_use import FolderInUseError, FolderLock
+from experiments.processor import processor
+from experiments.record import surroundings
 from lightning_interactions import Interactions
 from lightning_interactions.history import History
 
@@ -58,6 +62,7 @@ def test_a_run_that_was_interrupted_goes_on_as_if_it_had_not_been(lenet_run, tmp
     # The order of batches after a resume is another one, so the last weights are near, not equal.
     record = json.loads((resumed / "run.json").read_text())
     assert record["epochs"] == 3
+    assert processor() in record["machine"]
     assert record["seconds"] > before > 0
 
 
@@ -194,10 +199,17 @@ def test_the_surroundings_are_written_down(lenet_run):
 
     assert record["finished"] is True
     assert record["epochs"] == 3
+    assert processor() in record["machine"]
     assert record["seconds"] > 0
     assert record["versions"]["torch"] == torch.__version__.split("+")[0]
     assert {"commit", "date", "machine", "python", "command"} <= set(record)
     assert record["metrics"]["train/loss"] > 0
+
+
+def test_the_commit_is_that_of_the_start_whatever_is_committed_meanwhile(monkeypatch):
+    before = surroundings()["commit"]
+    monkeypatch.setattr(subprocess, "run", lambda *_, **__: SimpleNamespace(stdout="another"))
+    assert surroundings()["commit"] == before
 
 
 def test_training_and_test_samples_are_measured_at_the_same_positions(lenet_run):

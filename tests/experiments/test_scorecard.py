@@ -238,6 +238,18 @@ def test_a_result_has_all_that_must_be_known(results):
         assert (results / f"lenet_mnist_small_seed0_figure_{figure}.png").exists()
 
 
+@pytest.mark.parametrize("record", [{"finished": False}, None], ids=["cut off", "no record"])
+def test_a_training_that_was_cut_off_is_no_result(synthetic_run, tmp_path, record):
+    path = synthetic_run.path / "run.json"
+    if record is None:
+        path.unlink()
+    else:
+        path.write_text(json.dumps(json.loads(path.read_text()) | record))
+    with pytest.raises(RuntimeError, match=r"small-seed0' must have come to its end, got one that goes on or was cut"):
+        collect(synthetic_run, tmp_path / "results")
+    assert not (tmp_path / "results").exists()
+
+
 def test_a_result_belongs_to_one_run(home):
     folder, result = home / "runs/lenet_mnist/small-seed0", home / "experiments/results/lenet_mnist_small_seed0.json"
     assert is_collected(folder, result)
