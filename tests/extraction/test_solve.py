@@ -1,4 +1,7 @@
 import inspect
+import json
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,6 +12,8 @@ from lightning_interactions.extraction.interior_point import interior_point
 from lightning_interactions.extraction.sgd import sgd
 from lightning_interactions.extraction.solve import OPTIONS, SOLVERS, resolve_solver, solve
 
+solve_module = sys.modules[solve.__module__]
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks" / "results"
 VALUES = torch.tensor([[1.0, 3.0, 4.0, 10.0], [0.0, 1.0, 1.0, 1.0]])
 QUICK = {"interior_point": {}, "admm": {}, "sgd": {"steps": 5}, "none": {}}
 
@@ -114,9 +119,11 @@ def test_the_options_of_a_solver_are_those_it_takes(solver):
         (1, 10_000, "interior_point"),
         (8, 50, "interior_point"),
         (10, 50, "interior_point"),
-        (10, 1000, "admm"),
-        (11, 10, "interior_point"),
-        (11, 50, "admm"),
+        (10, 500, "interior_point"),
+        (10, 501, "admm"),
+        (11, 73, "interior_point"),
+        (11, 74, "admm"),
+        (12, 10, "interior_point"),
         (12, 1, "interior_point"),
         (12, 50, "admm"),
         (13, 1, "interior_point"),
@@ -129,7 +136,25 @@ def test_auto_goes_by_what_the_exact_solution_of_all_samples_costs(n, samples, c
     assert resolve_solver("auto", n, samples) == chosen
 
 
-@pytest.mark.parametrize(("n", "samples", "chosen"), [(3, 1, "interior_point"), (12, 8, "admm")])
+def test_a_device_that_has_not_been_measured_counts_as_a_cpu():
+    for n, samples in ((10, 500), (10, 501), (13, 1), (14, 1)):
+        assert resolve_solver("auto", n, samples, "cuda") == resolve_solver("auto", n, samples)
+
+
+def test_auto_goes_by_the_device(monkeypatch):
+    monkeypatch.setitem(solve_module._EXACT_SECONDS, "cuda", {8: 1e-3, 10: 1e-2, 12: 0.1})
+    assert resolve_solver("auto", 12, 500, "cuda") == "interior_point"
+    assert resolve_solver("auto", 12, 500, "cpu") == "admm"
+
+
+def test_auto_knows_at_least_what_the_benchmark_measured():
+    measured = json.loads((BENCHMARKS / "extraction_cpu.json").read_text())["rows"]
+    for row in measured:
+        if row["solver"] == "interior_point" and row["n"] in solve_module._EXACT_SECONDS["cpu"]:
+            assert row["s_per_sample"] <= solve_module._EXACT_SECONDS["cpu"][row["n"]] * 1.01
+
+
+@pytest.mark.parametrize(("n", "samples", "chosen"), [(3, 1, "interior_point"), (12, 11, "admm")])
 def test_auto_is_the_solver_that_it_chooses(n, samples, chosen):
     generator = torch.Generator().manual_seed(n)
     few = torch.rand(samples, 2**n, generator=generator) < 4 / 2**n
