@@ -43,6 +43,9 @@ class ExperimentCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Name the run's folder, and write the run's seed and tokenizer where they are to be used."""
         config = self.config[self.subcommand] if self.subcommand else self.config
+        if self.subcommand != "fit":
+            # A validation of a finished run would put its own options in the place of the training's.
+            self.save_config_callback = None
         _follow_pretrained(config)
         seed = config.seed_everything
         if "seed" in config.data.init_args and config.data.init_args.seed is None:

@@ -286,7 +286,7 @@ def miniature(
 def fit_lenet():
     """Train a LeNet on images of noise: three variables, four images; ``fit_lenet(home, *options)`` is the CLI."""
 
-    def fit(home, *options):
+    def fit(home, *options, command="fit"):
         with pytest.MonkeyPatch.context() as patch, torch.random.fork_rng():
             patch.chdir(home)
             patch.setattr(sys, "argv", ["experiments"])
@@ -294,7 +294,7 @@ def fit_lenet():
                 patch.setenv(name, "0")
             return main(
                 [
-                    "fit",
+                    command,
                     f"--config={CONFIGS / 'lenet_mnist.yaml'}",
                     f"--config={CONFIGS / 'small' / 'lenet_mnist.yaml'}",
                     "--n=3",

@@ -84,6 +84,14 @@ def test_a_resume_with_nothing_left_to_train_changes_no_record(short, fit_lenet)
     assert json.loads((folder / "run.json").read_text()) == before
 
 
+def test_a_run_that_is_validated_keeps_the_configuration_of_its_training(short, fit_lenet):
+    home, folder = short
+    kept = {name: (folder / name).read_text() for name in ("config.yaml", "run.json", "data.json")}
+    fit_lenet(home, f"--ckpt_path={folder / 'checkpoints' / 'last.ckpt'}", command="validate")
+
+    assert {name: (folder / name).read_text() for name in kept} == kept
+
+
 def test_a_training_that_was_cut_off_after_its_last_epoch_loses_nothing(short, fit_lenet):
     home, folder = short
     whole = json.loads((folder / "run.json").read_text())
