@@ -423,6 +423,38 @@ CLAIMS: dict[str, list[tuple[str, tuple[str, ...]]]] = {
         ),
         ("Batches as tuples, named tuples, dataclasses", ("callback/test_loops.py::test_batches",)),
     ],
+    "The same numbers": [
+        (
+            (
+                "What is found of a sample does not depend, to the last digit, on the samples beside it, on the memory "
+                "or on the threads: every solver, on a CPU"
+            ),
+            (
+                "extraction/test_properties.py::test_a_batch_equals_single_runs_to_the_last_digit",
+                "extraction/test_properties.py::test_memory_threads_and_batch_change_no_digit",
+                "extraction/test_properties.py::test_nor_do_they_where_threads_share_a_matrix",
+            ),
+        ),
+        (
+            "A solver uses no more threads than torch, and leaves their number as it was, also after a failure",
+            (
+                "extraction/test_threads.py::test_within_a_part_there_is_one_thread_and_afterwards_as_many_as_before",
+                "extraction/test_threads.py::test_so_there_are_after_an_error",
+                "extraction/test_threads.py::test_another_thread_keeps_its_own_number",
+            ),
+        ),
+        (
+            "A variable that changes no output has no effects",
+            ("extraction/test_properties.py::test_a_dummy_variable_has_no_effects",),
+        ),
+        (
+            "A solver that comes less near to the optimum than asked says so, once",
+            (
+                "extraction/test_interior_point.py::test_a_run_cut_short_is_honest",
+                "extraction/test_admm.py::test_a_missed_target_is_told_once_and_a_fair_gap_without_one_is_not",
+            ),
+        ),
+    ],
     "Hostile files": [
         (
             "A file cut off anywhere, or with a flipped bit, is refused or read as it was",
