@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["ResNet20"]
 
 
-class BasicBlock(nn.Module):
+class _BasicBlock(nn.Module):
     """Two 3 × 3 convolutions with batch norm and a shortcut without weights.
 
     Where the block halves the image and widens the channels, the shortcut takes every second pixel and fills the new
@@ -81,5 +81,5 @@ class ResNet20(nn.Module):
 
 def _stage(in_channels: int, channels: int, stride: int) -> nn.Sequential:
     return nn.Sequential(
-        BasicBlock(in_channels, channels, stride), BasicBlock(channels, channels), BasicBlock(channels, channels)
+        _BasicBlock(in_channels, channels, stride), _BasicBlock(channels, channels), _BasicBlock(channels, channels)
     )

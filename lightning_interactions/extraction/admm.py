@@ -153,7 +153,12 @@ def admm(
 
 
 def bytes_per_sample(n_variables: int) -> int:
-    """Memory for one sample at the peak: a few float64 arrays of effects and of targets."""
+    """Memory for one sample at the peak: a few float64 arrays of effects and of targets.
+
+    Example:
+        >>> bytes_per_sample(10)
+        163840
+    """
     return 160 << n_variables
 
 
@@ -347,6 +352,9 @@ def check_warm_start(warm_start: WarmStart | None, targets: Tensor) -> None:
 
     Raises:
         ValueError: if its shape is not that of ``targets``.
+
+    Example:
+        >>> check_warm_start(None, torch.zeros(1, 4))
     """
     if warm_start is not None and warm_start.and_.shape != targets.shape:
         msg = (

@@ -34,7 +34,12 @@ _here = threading.local()
 
 
 def most_workers(device: torch.device) -> int:
-    """How many threads can solve samples on a device: as many as torch used here on a CPU, one elsewhere."""
+    """How many threads can solve samples on a device: as many as torch used here on a CPU, one elsewhere.
+
+    Example:
+        >>> most_workers(torch.device("cuda"))
+        1
+    """
     return min(getattr(_here, "before", torch.get_num_threads()), _MOST_THREADS) if device.type == "cpu" else 1
 
 
@@ -68,7 +73,12 @@ def in_parts(task: Callable[[slice], Result], samples: int, workers: int) -> lis
 
 
 def to_spare() -> int:
-    """How many threads the task that runs here may use for itself: those left when all samples have one."""
+    """How many threads the task that runs here may use for itself: those left when all samples have one.
+
+    Example:
+        >>> in_parts(lambda _: to_spare(), 2, workers=32) == [max(1, most_workers(torch.device("cpu")) // 2)] * 2
+        True
+    """
     return getattr(_here, "spare", 1)
 
 

@@ -10,7 +10,7 @@ from experiments.models.alexnet import AlexNet
 from experiments.models.bert import Bert
 from experiments.models.initialise import initialise
 from experiments.models.lenet import LeNet
-from experiments.models.resnet import BasicBlock, ResNet20
+from experiments.models.resnet import ResNet20, _BasicBlock
 from experiments.models.vgg import VGG11, VGG13, VGG16
 
 
@@ -104,7 +104,7 @@ def test_resnet20_has_the_published_size():
 
 
 def test_the_shortcut_has_no_weights_and_fills_with_zeros():
-    block = BasicBlock(2, 6, stride=2).eval()
+    block = _BasicBlock(2, 6, stride=2).eval()
     nn.init.zeros_(block.bn2.weight)  # only the shortcut is left
     x = torch.randn(3, 2, 4, 4)
     expected = torch.zeros(3, 6, 2, 2)
@@ -118,7 +118,7 @@ def test_the_shortcut_has_no_weights_and_fills_with_zeros():
 
 
 def test_a_block_that_keeps_its_size_adds_its_input():
-    block = BasicBlock(3, 3).eval()
+    block = _BasicBlock(3, 3).eval()
     nn.init.zeros_(block.bn2.weight)
     x = torch.rand(2, 3, 5, 5)
 
