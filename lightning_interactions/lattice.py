@@ -325,8 +325,11 @@ def kronecker_power(base: Base, x: Tensor, dtype: torch.dtype | None = torch.flo
         return _butterfly(base, x, n_variables)
     if not x.is_cpu or x.numel() <= _IN_CACHE:
         return _dense(base, x, n_variables)
-    parts = x.flatten(0, -2).split(_IN_CACHE >> n_variables)
-    return torch.cat([_dense(base, part, n_variables) for part in parts]).view(x.shape)
+    result = torch.empty_like(x, memory_format=torch.contiguous_format)
+    together = _IN_CACHE >> n_variables
+    for part, rows in zip(x.flatten(0, -2).split(together), result.flatten(0, -2).split(together), strict=True):
+        rows.copy_(_dense(base, part, n_variables))
+    return result
 
 
 def _dense(base: Base, x: Tensor, n_variables: int) -> Tensor:

@@ -33,6 +33,7 @@ from lightning_interactions.extraction.programme import (
     residuals,
 )
 from lightning_interactions.extraction.symmetric_inverse import SymmetricInverse
+from lightning_interactions.extraction.threads import check_stop
 
 __all__ = ["admm", "bytes_per_sample", "check_warm_start"]
 
@@ -308,6 +309,7 @@ class _Batch:
 
 def _iterate(batch: _Batch, found: _Found, target_gap: float, max_iterations: int) -> None:
     for iteration in range(max_iterations + 1):
+        check_stop()
         multipliers = batch.multipliers()
         if iteration % _CHECK_EVERY == 0 or iteration == max_iterations:
             duals = -multipliers.double() / batch.step

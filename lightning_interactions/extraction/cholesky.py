@@ -117,7 +117,7 @@ class _Tiles:
 
     def factorise(self) -> int:
         """Replace the lower triangle by its factor; returns 0 where it is positive definite."""
-        info = torch.zeros(1, dtype=torch.int32)
+        info = torch.zeros(1, dtype=torch.int32, device="cpu")  # whatever the default device
         for column in range(self._count):
             rows, at = self._rows[column], self._at(column, column)
             self._potrf(_TRIANGLE, rows, at, self._stride, info.data_ptr())

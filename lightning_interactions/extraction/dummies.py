@@ -1,8 +1,9 @@
 r"""Variables that change no output have no effects.
 
 A *dummy* variable :math:`i` has :math:`v(x_{T \cup \{i\}}) = v(x_T)` for all :math:`T`. Among the sparsest effects are
-always some in which it does not occur: of any effects, those restricted to the masks without :math:`i` explain these
-masks, and so all, at no larger :math:`\|z\|_1`. But where several solutions are equally sparse, a method that returns a
+always some in which it does not occur: any effects, seen on the masks without :math:`i` alone, where an AND with
+:math:`i` is nothing and an OR with it is one without it, explain these masks, and so all, at no larger
+:math:`\|z\|_1`. But where several solutions are equally sparse, a method that returns a
 point in the middle of them gives it a part. So the split is made for the other variables alone; what it finds, with
 zeros added, is optimal for all, and so are its dual values, which prove the same bound.
 """
@@ -39,13 +40,25 @@ class Game:
     subsets: Tensor
 
     def of(self, table: Tensor) -> Tensor:
-        """What stands for these samples at these subsets: ``(samples, …, 2**n)`` becomes ``(k, …, 2**m)``."""
-        part = table[self.rows]
-        index = self.subsets.view(len(self.rows), *[1] * (part.ndim - 2), -1)
-        return part.gather(-1, index.expand(*part.shape[:-1], -1))
+        """What stands for these samples at these subsets: ``(samples, 2**n)`` becomes ``(k, 2**m)``."""
+        return table[self.rows].gather(-1, self.subsets)
+
+    def summed(self, table: Tensor) -> Tensor:
+        """The sum over all subsets that differ by dummies alone; 0 where no other variable is in them.
+
+        This is what OR effects are without dummies, and what dual values are worth, which belong to equal masks.
+        """
+        everything = torch.arange(table.shape[-1], device=table.device)
+        place = torch.zeros(len(self.rows), table.shape[-1], dtype=torch.int64, device=table.device)
+        numbers = torch.arange(self.subsets.shape[-1], device=table.device).expand_as(self.subsets)
+        place.scatter_(1, self.subsets, numbers)
+        sums = table.new_zeros(self.subsets.shape)
+        sums.scatter_add_(1, place.gather(1, everything & self.subsets[:, -1:]), table[self.rows])
+        sums[:, 0] = 0
+        return sums
 
     def put(self, part: Tensor, table: Tensor) -> None:
-        """The reverse: write ``(k, …, 2**m)`` into ``(samples, …, 2**n)``."""
+        """Write ``(k, …, 2**m)`` into ``(samples, …, 2**n)``, with 0 at all other subsets of these samples."""
         index = self.subsets.view(len(self.rows), *[1] * (part.ndim - 2), -1)
         whole = part.new_zeros(*part.shape[:-1], table.shape[-1])
         table[self.rows] = whole.scatter_(-1, index.expand(part.shape), part)

@@ -25,6 +25,7 @@ from lightning_interactions.extraction.programme import (
     relative_gap,
     residuals,
 )
+from lightning_interactions.extraction.threads import check_stop
 
 __all__ = ["MARGIN", "Batch", "Solved", "interior_point", "narrowed", "overshoot", "polished", "solve_batch"]
 
@@ -304,6 +305,7 @@ def solve_batch(
     )
     reached_at = torch.zeros_like(best.iterations)
     for iteration in range(max_iterations + 1):
+        check_stop()
         error = _error(batch)
         better = error < best.error[batch.index]
         improved = batch.index[better]

@@ -96,7 +96,7 @@ def targets_of(values: Tensor) -> Tensor:
         >>> targets_of(torch.tensor([[1.0, 3.0, 4.0, 10.0]])).tolist()
         [[0.0, 2.0, 3.0, 9.0]]
     """
-    values = values.to(torch.float64)
+    values = values.to(torch.float64).contiguous()  # how numbers lie in memory decides how sums round
     return values - values[..., :1]
 
 

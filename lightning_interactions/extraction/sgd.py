@@ -18,6 +18,7 @@ from torch import Tensor
 
 from lightning_interactions import lattice
 from lightning_interactions.checks import check_whole
+from lightning_interactions.extraction.threads import check_stop
 
 __all__ = ["half_split", "sgd"]
 
@@ -79,6 +80,7 @@ def sgd(
     gamma, delta = torch.zeros_like(targets), torch.zeros_like(targets)
     gamma_velocity, delta_velocity = torch.zeros_like(targets), torch.zeros_like(targets)
     for step in range(steps):
+        check_stop()
         rate = learning_rate * _RATE_FALLS_TO ** (step / steps)
         delta = delta.clamp(-box, box)
         and_signs, or_signs = _effects(targets, gamma, delta).sign().flip(-1).unbind(dim=1)

@@ -28,6 +28,7 @@ from lightning_interactions.extraction.programme import (
 )
 from lightning_interactions.extraction.sgd import half_split, sgd
 from lightning_interactions.extraction.sign_dual import sign_dual
+from lightning_interactions.masking.devices import autocast_off
 from lightning_interactions.masking.observe import full_float32
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ def solve(
         )
         raise ValueError(msg)
     # Some products are float32; TF32 or bfloat16 would cost the digits that the certificate asks for.
-    with full_float32(), threads.one_thread():
+    with full_float32(), autocast_off({"cpu", values.device.type}), threads.one_thread():
         find = _find_without_dummies if solver in _OPTIMAL else _find
         effects, duals, iterations = find(solver, targets, box, tolerance, options)
         effects = _made_feasible(targets, box, effects)
@@ -150,7 +151,7 @@ def _find_without_dummies(
     warm_start = options.get("warm_start")
     check_warm_start(warm_start, targets)
     for game in without_dummies(targets):
-        start = _start(warm_start, game.of, targets)
+        start = _start(warm_start, targets, game.of, game.summed)
         found = _find(solver, game.of(targets), noise_bound[game.rows], tolerance, options | start)
         game.put(found[0], effects)
         game.put(found[1], duals)
@@ -160,7 +161,8 @@ def _find_without_dummies(
 
 def _find(solver: str, targets: Tensor, noise_bound: Tensor, tolerance: float, options: dict[str, Any]) -> _Found:
     """Let every thread solve some of the samples."""
-    samples, workers = len(targets), threads.most_workers(targets.device)
+    samples = len(targets)
+    workers = min(threads.most_workers(targets.device), max(1, targets.numel() // _LEAST_SUBSETS[solver]))
     if solver in _BYTES_PER_SAMPLE:
         memory = options.get("max_memory_mb", DEFAULT_MEMORY_MB)
         check_whole(minimum=0, max_memory_mb=memory)
@@ -169,7 +171,7 @@ def _find(solver: str, targets: Tensor, noise_bound: Tensor, tolerance: float, o
         options = options | {"max_memory_mb": memory // workers}
 
     def solve_part(part: slice) -> _Found:
-        start = _start(options.get("warm_start"), lambda table: table[part], targets)
+        start = _start(options.get("warm_start"), targets, *[lambda table: table[part]] * 2)
         return SOLVERS[solver](targets[part], noise_bound[part], tolerance, **options | start)
 
     effects, duals, iterations = zip(*threads.in_parts(solve_part, samples, workers), strict=True)
@@ -185,12 +187,19 @@ class _Start:
     duals: Tensor
 
 
-def _start(warm_start: WarmStart | None, part: Callable[[Tensor], Tensor], targets: Tensor) -> dict[str, _Start]:
-    """The option that starts from a part of an earlier solution, where there is one with dual values."""
-    if warm_start is None or warm_start.duals is None:
+def _start(
+    warm_start: WarmStart | None,
+    targets: Tensor,
+    picked: Callable[[Tensor], Tensor],
+    summed: Callable[[Tensor], Tensor],
+) -> dict[str, _Start | None]:
+    """The option that starts from a part of an earlier solution; without dual values there is nothing to start from."""
+    if warm_start is None:
         return {}
-    tables = (warm_start.and_, warm_start.or_, warm_start.duals)
-    return {"warm_start": _Start(*(part(table.to(targets)) for table in tables))}
+    if warm_start.duals is None:
+        return {"warm_start": None}
+    and_, or_, duals = (table.to(targets) for table in (warm_start.and_, warm_start.or_, warm_start.duals))
+    return {"warm_start": _Start(picked(and_), summed(or_), summed(duals))}
 
 
 def _interior_point(
@@ -243,6 +252,9 @@ _OPTIMAL = ("interior_point", "admm")
 _BYTES_PER_SAMPLE = {"interior_point": NormalMatrix.bytes_per_sample, "admm": bytes_per_sample}
 """Memory for one sample of ``n`` variables, of the solvers with an option for it."""
 
+_LEAST_SUBSETS = {"interior_point": 1 << 9, "admm": 1 << 12, "sgd": 1 << 12, "none": 1 << 12}
+"""Each thread has so many subsets to itself, at least: with fewer, its calls cost more than the work that it takes."""
+
 _FAIR_GAP = 0.05
 """Gap that ``admm`` should reach where no target is given."""
 
@@ -281,7 +293,7 @@ def resolve_solver(solver: str, n_variables: int, n_samples: int = 1, device: st
     """The solver that a name stands for.
 
     ``"auto"`` takes the exact solution while that of all samples needs a minute at most, going by what
-    ``benchmarks/extraction.py`` measures on two cores of a CPU: 0.008, 0.12 and 5.4 s a sample at n = 8, 10 and 12, and
+    ``benchmarks/extraction.py`` measures on two cores of a CPU: 0.008, 0.12 and 5.5 s a sample at n = 8, 10 and 12, and
     40 s at 13. Beyond that ``admm`` takes a fraction of the time, and its gap proves how near it comes. Solving samples
     together saves memory traffic, not work, so the cost grows with their number. It does not go by the threads at hand:
     the same samples would have other effects on another machine. GPUs have not been measured: the same holds there.

@@ -1,4 +1,5 @@
 import warnings
+from dataclasses import replace
 
 import pytest
 import torch
@@ -161,6 +162,41 @@ def test_a_warm_start_saves_iterations_and_is_never_worse(share, network_values,
     kept = solve(before, noise_bound, "admm", warm_start=earlier, max_iterations=1)
     assert (kept.l1 <= earlier.l1 * (1 + 1e-9)).all()
     assert (kept.gap <= earlier.gap + 1e-9).all()
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_without_duals_there_is_nothing_to_start_from(threads, network_values, noise_bound_of):
+    values = network_values(6, samples=4)
+    values = torch.cat([values, values], 1)  # with a dummy variable
+    earlier = solve(values, noise_bound_of(values), "admm")
+    torch.set_num_threads(threads)
+    try:
+        again = solve(values, noise_bound_of(values), "admm", warm_start=replace(earlier, duals=None))
+    finally:
+        torch.set_num_threads(1)
+    assert torch.equal(again.and_, earlier.and_)
+
+
+@pytest.mark.filterwarnings("ignore:.*are not solved to a relative gap")
+@pytest.mark.parametrize("dummy", [0, 3, 5])
+def test_a_start_that_knows_nothing_of_a_dummy_variable_is_as_good_as_it_was(dummy, network_values, noise_bound_of):
+    values = network_values(5, samples=3)
+    values = values.unflatten(1, (-1, 1 << dummy)).repeat_interleave(2, dim=1).flatten(1)
+    noise_bound = noise_bound_of(values)
+    disturbed = values + 1e-4 * noise_bound * torch.randn(values.shape, generator=torch.Generator().manual_seed(0))
+    earlier = solve(disturbed, noise_bound)
+    assert earlier.and_[:, [T for T in range(64) if T >> dummy & 1]].any()  # it occurs in them
+    warm = solve(values, noise_bound, "admm", warm_start=earlier, max_iterations=1)
+    assert (warm.gap <= 1e-3).all()
+
+
+def test_autocast_changes_no_digit(network_values, noise_bound_of):
+    values = network_values(8, samples=2)
+    noise_bound = noise_bound_of(values)
+    expected = solve(values, noise_bound, "admm")
+    with torch.autocast("cpu", torch.bfloat16):
+        found = solve(values, noise_bound, "admm")
+    assert torch.equal(found.and_, expected.and_)
 
 
 def test_the_duals_of_a_solution_are_feasible_and_prove_its_gap(network_values, noise_bound_of):

@@ -59,6 +59,16 @@ def test_a_matrix_cut_into_tiles_has_the_same_factor(dtype, rows):
 
 
 @pytest.mark.usefixtures("in_tiles")
+def test_so_it_has_whatever_the_default_device():
+    matrix = matrices(1, 48, torch.float64)
+    expected = torch.linalg.cholesky(matrix)
+    with torch.device("meta"):  # where a number would have no address
+        told = cholesky.factorise(matrix)
+    assert told.tolist() == [0]
+    torch.testing.assert_close(matrix.tril(), expected)
+
+
+@pytest.mark.usefixtures("in_tiles")
 @pytest.mark.parametrize("row", [0, 20, 47])
 def test_a_tile_that_is_not_positive_definite_is_told(row):
     matrix = matrices(2, 48, torch.float64)

@@ -40,6 +40,19 @@ def test_what_is_put_back_stands_where_no_dummy_is_present(dummies):
     assert not table[..., present].any()
 
 
+@pytest.mark.parametrize("dummies", [(), (0,), (1, 3, 4)])
+def test_sums_are_over_the_subsets_that_differ_by_dummies_alone(dummies):
+    (game,) = without_dummies(with_dummies(drawn(2, 2), dummies))
+    table = torch.randint(-9, 9, (2, 4 << len(dummies)))
+    kept = [variable for variable in range(2 + len(dummies)) if variable not in dummies]
+    expected = torch.zeros(2, 4, dtype=torch.int64)
+    for subset in range(table.shape[1]):
+        small = sum(1 << place for place, variable in enumerate(kept) if subset >> variable & 1)
+        if small:
+            expected[:, small] += table[:, subset]
+    assert torch.equal(game.summed(table), expected)
+
+
 def test_samples_with_other_dummies_are_seen_each_through_its_own():
     small = drawn(1, 2)
     large = torch.cat([with_dummies(small, (0, 2)), with_dummies(small, (1, 3)), with_dummies(drawn(1, 3), (0,))])

@@ -325,6 +325,16 @@ def test_float32_input_is_computed_in_float64(solver, values, share):
 
 @for_each_solver
 @few
+@given(values=games(), share=noise_shares)
+def test_how_values_lie_in_memory_changes_no_digit(solver, values, share):
+    noise_bound = noise_bound_of(values, share)
+    solution, by_columns = (solved(given, noise_bound, solver) for given in (values, values.T.contiguous().T))
+    assert_same(by_columns, solution)
+    assert torch.equal(by_columns.gap, solution.gap)
+
+
+@for_each_solver
+@few
 @given(values=games(samples=1), share=noise_shares)
 def test_duplicate_samples_get_the_same_effects(solver, values, share):
     solution = solved(values.repeat(3, 1), noise_bound_of(values, share).repeat(3), solver)

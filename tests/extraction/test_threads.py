@@ -1,7 +1,9 @@
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
+from threadpoolctl import threadpool_limits
 
 from lightning_interactions.extraction import threads
 
@@ -45,8 +47,7 @@ def test_an_error_in_a_part_is_raised(workers):
 
 def counts():
     """Threads of torch, and of BLAS."""
-    blas = threads._libraries().select(user_api="blas").info()
-    return torch.get_num_threads(), *(library["num_threads"] for library in blas)
+    return torch.get_num_threads(), *(library.get_num_threads() for library in threads._libraries("blas"))
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -133,3 +134,70 @@ def test_every_task_runs_once(count, workers):
 def test_an_error_in_a_task_is_raised():
     with pytest.raises(ZeroDivisionError):
         threads.side_by_side(lambda index: 1 // (index - 3), 5, workers=2)
+
+
+def test_an_error_in_one_part_ends_the_others():
+    def task(part):
+        if part.start == 0:
+            raise ZeroDivisionError
+        while True:
+            threads.check_stop()
+
+    with pytest.raises(ZeroDivisionError):
+        threads.in_parts(task, 2, workers=2)
+
+
+def test_an_interrupt_ends_all_parts(monkeypatch):
+    monkeypatch.setattr(threads, "wait", lambda _: (_ for _ in ()).throw(KeyboardInterrupt))
+    ended = []
+
+    def task(part):
+        try:
+            while True:
+                threads.check_stop()
+        finally:
+            ended.append(part)
+
+    with pytest.raises(KeyboardInterrupt):
+        threads.in_parts(task, 2, workers=2)
+    assert len(ended) == 2
+
+
+def test_parts_within_parts_leave_the_outer_ones_as_they_are():
+    def outer(_):
+        before = threads.to_spare()
+        threads.in_parts(lambda _: None, 1, workers=1)
+        return before, threads.to_spare()
+
+    ((before, after),) = threads.in_parts(outer, 1, workers=1)
+    assert before == after
+
+
+def test_calls_that_overlap_leave_the_threads_of_blas_as_they_were():
+    before = counts()[1:]
+    first, second = threading.Event(), threading.Event()
+
+    def call(entered, leave):
+        threads.in_parts(lambda _: (entered.set(), leave.wait(60)), 1, workers=1)
+
+    leave_first, leave_second = threading.Event(), threading.Event()
+    calls = [
+        threading.Thread(target=call, args=arguments) for arguments in ((first, leave_first), (second, leave_second))
+    ]
+    for thread, entered in zip(calls, (first, second), strict=True):
+        thread.start()
+        assert entered.wait(60)
+    leave_first.set()
+    calls[0].join()
+    inside = counts()[1:]
+    leave_second.set()
+    calls[1].join()
+    assert set(inside) == {1}
+    assert counts()[1:] == before
+
+
+def test_a_limit_of_somebody_elses_keeps_no_thread_from_having_one(count):
+    with threadpool_limits(2), ThreadPoolExecutor(1) as pool:
+        inside = pool.submit(threads.in_parts, lambda _: counts(), 2, workers=2).result()
+    assert {number for part in inside for number in part} == {1}
+    assert torch.get_num_threads() == count
