@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
 RESULTS = Path(__file__).parent / "results"
 EPOCHS = 20
-REPEATS = 3
+REPEATS = 7
 STEPS = 10_000
 """Of the published recipe."""
 LONG = 10.0
