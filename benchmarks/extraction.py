@@ -361,7 +361,7 @@ def by_schedule(rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
 
 def growth_figure(rows: list[dict[str, Any]]) -> Figure:
     """Time a sample against the number of masked inputs, both logarithmic; broken where the schedule changes."""
-    figure = Figure(figsize=(5, 4), layout="constrained")
+    figure = Figure(figsize=(5, 4.6), layout="constrained")
     ax = figure.subplots()
     colours = {solver: f"C{place}" for place, solver in enumerate(dict.fromkeys(row["solver"] for row in rows))}
     for schedule, mine in by_schedule(rows).items():
@@ -372,7 +372,7 @@ def growth_figure(rows: list[dict[str, Any]]) -> Figure:
     ax.set_yscale("log")
     ax.set_xlabel("masked inputs of a sample, 2ⁿ")
     ax.set_ylabel("seconds a sample")
-    ax.legend(frameon=False)
+    figure.legend(loc="outside lower center", ncols=2, frameon=False)
     ax.grid(alpha=0.3)
     return figure
 

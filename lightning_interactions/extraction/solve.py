@@ -46,7 +46,7 @@ _OVERSHOOT = 1e-9
 AUTO = "auto"
 """The name under which the cost of the exact solution chooses the solver."""
 
-_EXACT_SECONDS = {"cpu": {8: 0.0083, 10: 0.12, 12: 5.5}}
+_EXACT_SECONDS = {"cpu": {8: 0.0105, 10: 0.13, 12: 5.6}}
 """The most that the exact solution of a sample took in runs of ``benchmarks/extraction.py``, by type of device and n;
 on a CPU, with two cores. A type that is not here has not been measured, and counts as a CPU."""
 
@@ -293,7 +293,7 @@ def resolve_solver(solver: str, n_variables: int, n_samples: int = 1, device: st
     """The solver that a name stands for.
 
     ``"auto"`` takes the exact solution while that of all samples needs a minute at most, going by what
-    ``benchmarks/extraction.py`` measures on two cores of a CPU: 0.008, 0.12 and 5.5 s a sample at n = 8, 10 and 12, and
+    ``benchmarks/extraction.py`` measures on two cores of a CPU: 0.01, 0.13 and 5.6 s a sample at n = 8, 10 and 12, and
     40 s at 13. Beyond that ``admm`` takes a fraction of the time, and its gap proves how near it comes. Solving samples
     together saves memory traffic, not work, so the cost grows with their number. It does not go by the threads at hand:
     the same samples would have other effects on another machine. GPUs have not been measured: the same holds there.
@@ -301,8 +301,8 @@ def resolve_solver(solver: str, n_variables: int, n_samples: int = 1, device: st
     ======  ===============  ==================  =======================================
     n       samples          ``"auto"`` is       which is
     ======  ===============  ==================  =======================================
-    1 … 10  to 500           ``interior_point``  the optimum, proven to ``tolerance``
-    11      to 73            ``interior_point``  likewise
+    1 … 10  to 461           ``interior_point``  the optimum, proven to ``tolerance``
+    11      to 70            ``interior_point``  likewise
     12      to 10            ``interior_point``  likewise
     13      1                ``interior_point``  likewise
     14 …    1                ``admm``            nearly the optimum, with a proven gap
