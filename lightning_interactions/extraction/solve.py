@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -171,7 +172,7 @@ def _find(solver: str, targets: Tensor, noise_bound: Tensor, tolerance: float, o
         options = options | {"max_memory_mb": memory // workers}
 
     def solve_part(part: slice) -> _Found:
-        start = _start(options.get("warm_start"), targets, *[lambda table: table[part]] * 2)
+        start = _start(options.get("warm_start"), targets, itemgetter(part))
         return SOLVERS[solver](targets[part], noise_bound[part], tolerance, **options | start)
 
     effects, duals, iterations = zip(*threads.in_parts(solve_part, samples, workers), strict=True)
@@ -191,9 +192,17 @@ def _start(
     warm_start: WarmStart | None,
     targets: Tensor,
     picked: Callable[[Tensor], Tensor],
-    summed: Callable[[Tensor], Tensor],
+    summed: Callable[[Tensor], Tensor] | None = None,
 ) -> dict[str, _Start | None]:
-    """The option that starts from a part of an earlier solution; without dual values there is nothing to start from."""
+    """The option that starts from a part of an earlier solution; without dual values there is nothing to start from.
+
+    Args:
+        warm_start: the whole of it.
+        targets: those to be solved, whose type it is to have.
+        picked: takes the part of AND effects.
+        summed: takes that of OR effects and dual values; by default likewise.
+    """
+    summed = summed or picked
     if warm_start is None:
         return {}
     if warm_start.duals is None:

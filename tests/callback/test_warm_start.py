@@ -91,7 +91,10 @@ def test_an_unchanged_network_needs_no_further_iteration(fit, make_admm, slow, s
         assert call.solution.iterations.tolist() == [0, 0, 0, 0]
         assert torch.equal(call.cold.iterations, first.solution.iterations)
         assert (call.solution.gap <= first.solution.gap + 1e-12).all()
-    assert monitor.history.column("l1")[1:] == pytest.approx(monitor.history.column("l1")[:1] * 2, rel=1e-9)
+    # The iterations begin with the effects rounded to float32, which are taken where that happens to be less.
+    before, *after = monitor.history.column("l1")
+    for l1 in after:
+        assert before * (1 - torch.finfo(torch.float32).eps) <= l1 <= before * (1 + 1e-12)
 
 
 @pytest.mark.usefixtures("quick")
