@@ -112,6 +112,15 @@ def dense_phi():
     return _dense_phi
 
 
+@pytest.fixture
+def least_work(monkeypatch):
+    """Threads take samples however little work they are: by default, small games are left to one."""
+    monkeypatch.setattr(
+        "lightning_interactions.extraction.solve._LEAST_SUBSETS",
+        dict.fromkeys(("interior_point", "admm", "sgd", "none"), 1),
+    )
+
+
 @pytest.fixture(scope="session")
 def highs():
     return _highs

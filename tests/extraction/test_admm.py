@@ -164,6 +164,7 @@ def test_a_warm_start_saves_iterations_and_is_never_worse(share, network_values,
     assert (kept.gap <= earlier.gap + 1e-9).all()
 
 
+@pytest.mark.usefixtures("least_work")
 @pytest.mark.parametrize("threads", [1, 2])
 def test_without_duals_there_is_nothing_to_start_from(threads, network_values, noise_bound_of):
     values = network_values(6, samples=4)

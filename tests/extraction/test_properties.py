@@ -281,6 +281,7 @@ def threads():
     torch.set_num_threads(1)
 
 
+@pytest.mark.usefixtures("least_work")
 @for_each_solver
 @pytest.mark.parametrize("n", [6, 9])
 @pytest.mark.parametrize("share", [1.0, 0.0])
